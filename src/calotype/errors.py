@@ -121,7 +121,7 @@ class WrongMediaType(CalotypeError):
 
 
 class BadImage(CalotypeError):
-    """Content was refused. `reason` is its verdict word; the text names no path and no inner name."""
+    """Content was refused. `reason` is the verdict word; the text names no path, no inner name."""
 
     default_rule = "bad_image"
 
@@ -149,7 +149,7 @@ class Unavailable(CalotypeError):
 
 
 class ProgramFailed(CalotypeError):
-    """An external program ended wrongly. `how` is `exit`, `signal`, `timeout`, `limit`, `missing`."""
+    """An external program ended wrongly. `how`: exit, signal, timeout, limit or missing."""
 
     default_rule = "program_failed"
 
