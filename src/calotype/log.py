@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Structured log: one JSON object a line, with secrets removed in the one formatter.
+
+Whatever a caller logs, tokens, signatures, passwords and the userinfo of addresses do not pass
+(security contract P5).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+_SECRET_NAMES = re.compile(
+    r"(?i)(token|authorization|password|secret|cookie|signature|passcode|credential)"
+)
+_SECRET_TEXT = re.compile(
+    r"(?i)((?:x-auth-token|x-subject-token|x-security-token|authorization|password|secret(?:_key)?)"
+    r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',;]+(?:\s(?:Access|Credential)=[^\n]*)?"
+)
+_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
+_QUERY = re.compile(r"(?i)([?&](?:x-amz-[a-z-]+|signature|token|password)=)[^&\s\"]+")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact(text: str) -> str:
+    """Return `text` without what looks like a secret."""
+    text = _SECRET_TEXT.sub(r"\1***", text)
+    text = _USERINFO.sub(r"\1***@", text)
+    return _QUERY.sub(r"\1***", text)
+
+
+class JSONFormatter(logging.Formatter):
+    """Render a record and its extra fields as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, object] = {
+            "time": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+        }
+        for name, value in vars(record).items():
+            if name in _STANDARD:
+                continue
+            if _SECRET_NAMES.search(name):
+                line[name] = "***"
+            else:
+                line[name] = redact(value) if isinstance(value, str) else value
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure(level: str) -> None:
+    """Send every logger of the process to standard error as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JSONFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("alembic", "httpx", "dbos", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel("WARNING")
