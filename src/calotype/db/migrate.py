@@ -35,8 +35,8 @@ def ensure(database: Database) -> str | None:
 
 def upgrade(database: Database, revision: str = "head") -> None:
     """Run the migrations up to `revision`, in one transaction."""
-    from alembic import command  # noqa: PLC0415 - slow, and needed only when the schema moves
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_DIRECTORY))
