@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`image_url` and `bucket_url`: `<bucket>:<object>` and its extension (contract values.md 10, 11)."""
+"""`image_url`, `bucket_url`: `<bucket>:<object>` and its extension (values.md 10 and 11)."""
 
 from __future__ import annotations
 
