@@ -3,7 +3,8 @@
 
 Only `images/` reads these rows. All that is filtered or sorted has a column; free properties are
 JSON in the row (one read shows an image) and again in a side table with an index for filters.
-`*_sort` columns hold the value with null as empty, because that is how lists sort it.
+`name_sort` holds the name with null as empty, because that is how lists sort it. What is sorted
+or folded as text compares by code point on both databases, whatever the locale of PostgreSQL is.
 """
 
 from __future__ import annotations
@@ -22,22 +23,29 @@ from sqlalchemy import (
 
 from calotype.db.tables.base import METADATA
 
+
+def _code_points(length: int) -> String:
+    """Text that PostgreSQL compares like SQLite does: by code point."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 images = Table(
     "images",
     METADATA,
-    Column("id", String(36), primary_key=True),
+    Column("id", _code_points(36), primary_key=True),
     Column("owner", String(255), nullable=False),
     Column("account_id", String(32), nullable=False),
     Column("enterprise_project_id", String(36), nullable=False),
     Column("origin", String(8), nullable=False),  # ims, native: who made the row
     Column("name", String(255), nullable=True),
-    Column("status", String(16), nullable=False),
+    Column("name_sort", _code_points(255), nullable=False),
+    Column("status", _code_points(16), nullable=False),
     Column("visibility", String(16), nullable=False),
     Column("turned_shared", Boolean, nullable=False),  # adding a member made it shared
     Column("os_hidden", Boolean, nullable=False),
     Column("protected", Boolean, nullable=False),
-    Column("container_format", String(32), nullable=True),
-    Column("disk_format", String(32), nullable=True),
+    Column("container_format", _code_points(32), nullable=True),
+    Column("disk_format", _code_points(32), nullable=True),
     Column("min_disk", Integer, nullable=False),
     Column("min_ram", Integer, nullable=False),
     Column("max_ram", String(16), nullable=True),
@@ -47,7 +55,7 @@ images = Table(
     Column("sha512", String(128), nullable=True),
     Column("env_type", String(16), nullable=False),
     Column("os_type", String(16), nullable=False),
-    Column("os_version", String(255), nullable=True),
+    Column("os_version", _code_points(255), nullable=True),
     Column("platform", String(32), nullable=False),
     Column("os_bit", String(4), nullable=True),
     Column("is_arm", Boolean, nullable=False),
@@ -57,6 +65,7 @@ images = Table(
     Column("member_count", Integer, nullable=False),
     Column("tags", Text, nullable=False),  # JSON array of strings, sorted
     Column("properties", Text, nullable=False),  # JSON object: custom and `__*` that are stored
+    Column("native_names", Text, nullable=False),  # JSON array: system names written natively
     Column("service_properties", Text, nullable=False),  # JSON object: os_glance_*
     Column("blob_id", String(36), nullable=True),
     Column("stores", String(1024), nullable=False),  # comma list, in the order of the answer
@@ -67,7 +76,7 @@ images = Table(
     Column("active_at", BigInteger, nullable=True),
     Column("ended_at", BigInteger, nullable=True),  # killed since
     Index("ix_images_owner_created_at", "owner", "created_at", "id"),
-    Index("ix_images_owner_name", "owner", "name", "created_at", "id"),
+    Index("ix_images_owner_name_sort", "owner", "name_sort", "created_at", "id"),
     Index("ix_images_owner_updated_at", "owner", "updated_at", "id"),
     Index("ix_images_owner_ep", "owner", "enterprise_project_id", "created_at", "id"),
     Index("ix_images_visibility_created_at", "visibility", "created_at", "id"),
@@ -99,9 +108,10 @@ image_members = Table(
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     Column("member", String(255), primary_key=True),
     Column("status", String(16), nullable=False),
+    Column("image_created_at", BigInteger, nullable=False),  # of the image, which never changes it
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    Index("ix_image_members_member_status", "member", "status", "image_id"),
+    Index("ix_image_members_member_status", "member", "status", "image_created_at", "image_id"),
 )
 
 used_image_ids = Table(
