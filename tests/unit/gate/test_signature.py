@@ -198,6 +198,22 @@ def test_a_post_with_a_payload_header_covers_its_query(verifier: Verifier) -> No
     assert why(verifier, request_of("POST", url, moved)) == MISMATCH
 
 
+def test_form_credential_refuses_a_query_with_a_semicolon_however_it_is_signed(
+    verifier: Verifier,
+) -> None:
+    url = URL + "?a=1;b"
+    assert why(verifier, signed(CREDENTIAL, "GET", url)) == MISMATCH
+    assert why(verifier, signed(CREDENTIAL, "POST", url)) == MISMATCH
+    verify(verifier, signed("access", "GET", url))
+
+
+def test_white_space_beyond_ascii_is_trimmed_as_the_signers_trim_it(verifier: Verifier) -> None:
+    lines = sign(UNSIGNED_HOST, AK, SK, "GET", URL, {"X-Note": "x\u00a0y"}, None, NOW)
+    request = request_of("GET", URL, lines)
+    verify(verifier, changed(request, "X-Note", "\u2003x\u00a0y\u00a0"))
+    assert why(verifier, changed(request, "X-Note", "xy")) == MISMATCH
+
+
 def test_a_broken_escape_in_the_query_is_a_bad_request(verifier: Verifier) -> None:
     for query in (b"a=%", b"a=%2", b"%zz=1", b"a=%2&0=1"):
         with pytest.raises(Invalid) as caught:
@@ -256,6 +272,25 @@ def test_five_failures_in_a_row_lock_the_key_for_five_minutes() -> None:
     for _ in range(4):
         assert why(verifier, bad) == MISMATCH
     verify(verifier, good)
+
+
+def test_a_listed_header_that_is_missing_counts_towards_the_lock(verifier: Verifier) -> None:
+    bad = changed(signed("access"), "Host", None)
+    for _ in range(5):
+        assert why(verifier, bad) == MISMATCH
+    assert why(verifier, bad) == "AK access failed to reach the limit,forbidden"
+
+
+def test_a_lock_in_force_is_neither_prolonged_nor_lifted() -> None:
+    seconds = 0.0
+    locks = KeyLocks(monotonic=lambda: seconds, failures=1, seconds=10.0)
+    locks.failed(AK)
+    seconds = 9.0
+    locks.failed(AK)
+    locks.verified(AK)
+    assert locks.is_locked(AK)
+    seconds = 10.0
+    assert not locks.is_locked(AK)
 
 
 def test_a_signature_on_a_write_is_used_once_when_the_replay_cache_is_on() -> None:
