@@ -100,7 +100,7 @@ def apply(image: Image, operations: Sequence[Operation]) -> Image:
             if operation.name in SYSTEM_ONLY:
                 raise IMSRefusal(
                     "IMG.0168",
-                    f"[{operation.index}] {operation.name}: a data disk image has no such attribute",
+                    f"[{operation.index}] {operation.name}: a data disk image has no such field",
                     field=operation.name,
                 )
     columns: dict[str, Any] = {name: getattr(image, column) for name, column in COLUMNS.items()}
