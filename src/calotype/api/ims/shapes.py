@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from calotype import clock
+from calotype.images import attributes
 from calotype.images.model import Image
 
 _STATUS = {"uploading": "saving", "importing": "saving"}
@@ -18,20 +19,11 @@ _NOT_SHOWN_OF_FOREIGN = frozenset({"__data_origin"})
 _COMPUTED = frozenset({"__image_size", "__imagetype", "__isregistered", "__image_source_type"})
 
 
-def image_type(image: Image, project_id: str) -> str:
-    """Return `gold`, `private` or `shared`, as `project_id` sees the image (values.md 8)."""
-    if image.visibility == "public":
-        return "gold"
-    if image.owner == project_id:
-        return "shared" if image.visibility == "shared" and image.member_count else "private"
-    return "shared" if image.visibility == "shared" else "private"
-
-
 def image_body(
     image: Image, *, project_id: str, account_id: str, eps_enabled: bool
 ) -> dict[str, Any]:
     """Return the whole image. `project_id` and `account_id` are the viewer's."""
-    kind = image_type(image, project_id)
+    kind = attributes.image_type(image, project_id)
     foreign = image.account_id != account_id
     body = _base(image, kind)
     body["enterprise_project_id"] = (
@@ -42,7 +34,7 @@ def image_body(
         "__imagetype": kind,
         "__isregistered": "true",
         "__image_source_type": "uds",
-        "__image_size": str(_stored_size(image)),
+        "__image_size": str(attributes.stored_size(image)),
         "__os_type": image.os_type,
         "__platform": image.platform,
     }
@@ -68,7 +60,7 @@ def _base(image: Image, kind: str) -> dict[str, Any]:
         "disk_format": image.disk_format or "qcow2",
         "min_disk": image.min_disk,
         "min_ram": image.min_ram,
-        "size": _stored_size(image),
+        "size": attributes.stored_size(image),
         "virtual_size": image.virtual_size,
         "checksum": image.md5 or "",
         "tags": list(image.tags),
@@ -99,8 +91,3 @@ def _optional(image: Image) -> dict[str, Any]:
     if image.is_whole:
         body["__whole_image"] = True
     return body
-
-
-def _stored_size(image: Image) -> int:
-    """Bytes of the stored file; 0 before the image is active."""
-    return image.size or 0 if image.status in ("active", "deactivated") else 0
