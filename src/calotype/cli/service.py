@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`calotype serve`, `api`, `worker`, `migrate` and `check`: the processes of a deployment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from calotype.cli import output
+from calotype.cli.options import DataDir, Json
+
+Host = Annotated[str | None, typer.Option(help="address to listen on (127.0.0.1)")]
+Port = Annotated[int | None, typer.Option(help="port to listen on (9292); 0 picks a free one")]
+Cert = Annotated[Path | None, typer.Option("--tls-cert", help="certificate chain, PEM")]
+Key = Annotated[Path | None, typer.Option("--tls-key", help="private key, PEM")]
+
+
+def serve(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    tls_cert: Cert = None,
+    tls_key: Key = None,
+) -> None:
+    """Run the API and the worker of one machine, with everything in the data directory."""
+    _serve(
+        worker=True,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+
+
+def api(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    tls_cert: Cert = None,
+    tls_key: Key = None,
+) -> None:
+    """Run an API process of a cluster."""
+    _serve(
+        worker=False,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+
+
+def worker(data_dir: DataDir = None) -> None:
+    """Run a worker process of a cluster."""
+    from calotype import app
+
+    raise typer.Exit(app.run_worker(_settings(data_dir=data_dir)))
+
+
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database to the newest schema; on an empty one, make the first account."""
+    from calotype import app
+
+    for line in app.migrate(_settings(data_dir=data_dir)):
+        typer.echo(line)
+
+
+def check(data_dir: DataDir = None, json: Json = False) -> None:
+    """Say in one table what this machine offers and what is missing."""
+    from calotype import app
+
+    findings = app.check(_settings(data_dir=data_dir))
+    if json:
+        output.print_json([finding.document() for finding in findings])
+    else:
+        output.print_table(
+            ("what", "state", "found", "to do"),
+            [(item.what, item.state, item.found, item.advice) for item in findings],
+        )
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(output.REFUSED)
+
+
+def _serve(*, worker: bool, **flags: Any) -> None:
+    from calotype import app
+
+    raise typer.Exit(app.run_service(_settings(**flags), worker=worker))
+
+
+def _settings(**flags: Any) -> Any:
+    from pydantic import ValidationError
+
+    from calotype import settings
+
+    try:
+        return settings.load(**flags)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        output.fail(f"the setting {name} is wrong: {first['msg']}", output.USAGE)
