@@ -36,7 +36,7 @@ blob_copies = Table(
 leases = Table(
     "leases",
     METADATA,
-    Column("place", String(80), primary_key=True),  # a store id, or `scratch`
+    Column("place", String(80), primary_key=True),  # a store id, or the scratch of one host
     Column("name", String(200), primary_key=True),
     Column("holder", String(64), nullable=False),  # job id, or executor id of an upload
     Column("expires_at", BigInteger, nullable=False),
@@ -48,6 +48,8 @@ poisoned = Table(
     "poisoned",
     METADATA,
     Column("sha512", String(128), primary_key=True),
+    Column("size", BigInteger, nullable=False),  # bytes; a look at it spares most hashing
     Column("failures", Integer, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Index("ix_poisoned_size", "size"),
 )

@@ -46,6 +46,7 @@ jobs = Table(
     Column("reason", String(32), nullable=True),
     Column("error", Text, nullable=True),
     Column("rule", String(64), nullable=True),
+    Column("runs", Integer, nullable=False),  # how often it was handed to the engine
     Column("attempts", Integer, nullable=False),
     Column("deaths", Integer, nullable=False),
     Column("attempt_token", String(40), nullable=True),  # fences a worker that wakes up late
