@@ -67,7 +67,7 @@ def get(
     Says nothing about visibility. `lock` holds the row until the transaction ends.
     """
     statement = _GET_LOCKED if lock and conn.dialect.name != "sqlite" else _GET
-    row = conn.execute(statement, {"id": image_id, "project": project or ""}).mappings().first()
+    row = conn.execute(statement, {"image": image_id, "project": project or ""}).mappings().first()
     return from_row(row) if row else None
 
 
@@ -84,7 +84,7 @@ def insert_image(conn: Connection, image: Image, *, id_given: bool = False) -> N
             raise _duplicate(image.id) from None
         raise
     # Asked after the row is in: a deletion that ran beside us has ended by now.
-    if id_given and conn.execute(_IS_USED, {"id": image.id}).first():
+    if id_given and conn.execute(_IS_USED, {"image": image.id}).first():
         raise _duplicate(image.id)
     properties.sync_tags(conn, image.id, (), image.tags)
     properties.sync_properties(conn, image.id, {}, image.properties)
@@ -120,7 +120,7 @@ def begin(conn: Connection, image_id: str, token: str, move: tuple[str, str], at
     True when it did: the image was in the first status and nothing else held it.
     """
     values = {
-        "id": image_id,
+        "image": image_id,
         "token": token,
         "from": move[0],
         "to": move[1],
@@ -173,13 +173,13 @@ def publish(
 
 def requeue(conn: Connection, image_id: str, token: str, *, broken: bool = False) -> bool:
     """Put an image back to `queued` without bytes; `broken` remembers a torn upload (M42)."""
-    values = {"id": image_id, "token": token, "broken": broken}
+    values = {"image": image_id, "token": token, "broken": broken}
     return bool(conn.execute(_REQUEUE, values).rowcount)
 
 
 def fail(conn: Connection, image_id: str, token: str, at: datetime) -> bool:
     """Mark a creation as failed: `killed`, without bytes, no longer counted in the quota."""
-    values = {"id": image_id, "token": token, "at": to_microseconds(at)}
+    values = {"image": image_id, "token": token, "at": to_microseconds(at)}
     row = conn.execute(_FAIL, values).first()
     if row is None:
         return False
@@ -189,7 +189,7 @@ def fail(conn: Connection, image_id: str, token: str, at: datetime) -> bool:
 
 def release(conn: Connection, image_id: str, token: str) -> bool:
     """Let go of an image that a job held, without any other change."""
-    return bool(conn.execute(_RELEASE, {"id": image_id, "token": token}).rowcount)
+    return bool(conn.execute(_RELEASE, {"image": image_id, "token": token}).rowcount)
 
 
 def delete_image(conn: Connection, image_id: str, at: datetime) -> Deleted:
@@ -198,7 +198,7 @@ def delete_image(conn: Connection, image_id: str, at: datetime) -> Deleted:
     Gives quota back. Raises NotFound, ReadOnly (`protected`), WrongState (`held`: an unfinished
     IMS job). The caller drops the blob's reference.
     """
-    row = conn.execute(_DELETE, {"id": image_id}).mappings().first()
+    row = conn.execute(_DELETE, {"image": image_id}).mappings().first()
     if row is None:
         raise _why_not_deleted(conn, image_id)
     conn.execute(_USE_ID, {"id": image_id, "deleted_at": to_microseconds(at)})
@@ -255,13 +255,13 @@ _GET = (
         ),
         isouter=True,
     )
-    .where(images.c.id == bindparam("id"))
+    .where(images.c.id == bindparam("image"))
 )
-_GET_LOCKED = select(images, _MEMBER_STATUS).where(images.c.id == bindparam("id")).with_for_update()
+_GET_LOCKED = select(images, _MEMBER_STATUS).where(images.c.id == bindparam("image")).with_for_update()
 _INSERT = insert(images)
-_IS_USED = select(used_image_ids.c.id).where(used_image_ids.c.id == bindparam("id"))
+_IS_USED = select(used_image_ids.c.id).where(used_image_ids.c.id == bindparam("image"))
 _USE_ID = insert(used_image_ids)
-_HOLDER = and_(images.c.id == bindparam("id"), images.c.job_id == bindparam("token"))
+_HOLDER = and_(images.c.id == bindparam("image"), images.c.job_id == bindparam("token"))
 _NO_BYTES = {
     "blob_id": null(),
     "size": null(),
@@ -274,7 +274,7 @@ _NO_BYTES = {
 _BEGIN = (
     update(images)
     .where(
-        images.c.id == bindparam("id"),
+        images.c.id == bindparam("image"),
         images.c.status == bindparam("from"),
         or_(images.c.job_id.is_(None), images.c.job_id == bindparam("token")),
     )
@@ -295,7 +295,7 @@ _RELEASE = update(images).where(_HOLDER).values(job_id=null())
 _DELETE = (
     delete(images)
     .where(
-        images.c.id == bindparam("id"),
+        images.c.id == bindparam("image"),
         images.c.protected.is_(False),
         or_(
             images.c.job_id.is_(None),

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members: the projects an image is shared with, and their answer (native.md 16, values.md 8).
+
+Adding the first member to a private image turns it to `shared`, and the last one that goes turns
+it back if adding had turned it. Each change keeps `member_count` in the same transaction. The id of
+a member is not looked up: an answer would tell which projects exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from calotype.db.session import is_unique_violation
+from calotype.db.tables.images import image_members, images
+from calotype.errors import Conflict, Invalid, NotAllowed, NotFound, QuotaExceeded
+from calotype.images.model import Image, from_microseconds, to_microseconds
+
+
+class MemberStatus(StrEnum):
+    """What a member answered."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of one image."""
+
+    image_id: str
+    member: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def get(conn: Connection, image_id: str, member: str) -> Member | None:
+    """Return one member record, or None."""
+    row = conn.execute(_GET, {"image": image_id, "project": member}).first()
+    return _member(row) if row else None
+
+
+def list_of(conn: Connection, image_id: str) -> tuple[Member, ...]:
+    """Return all members of an image in the order in which they were added."""
+    return tuple(_member(row) for row in conn.execute(_LIST, {"image": image_id}))
+
+
+def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -> Member:
+    """Share an image with a project; the record is `pending`.
+
+    Raises NotAllowed (`not_shareable`: community or public), Invalid (`member_is_owner`),
+    Conflict (`duplicate_member`), QuotaExceeded (`members`), Conflict (`changed_meanwhile`).
+    """
+    if member == image.owner:
+        raise Invalid(
+            "the owner of an image cannot be its member",
+            rule="member_is_owner",
+            field="member",
+            value=member,
+        )
+    if image.visibility not in ("private", "shared"):
+        raise NotAllowed(
+            f"a {image.visibility} image has no members",
+            rule="not_shareable",
+            visibility=image.visibility,
+        )
+    moment = to_microseconds(at)
+    counted = conn.execute(_COUNT_ONE_MORE, {"image": image.id, "limit": limit, "at": moment})
+    if not counted.rowcount:
+        raise _why_not_added(conn, image, member, limit)
+    row: dict[str, object] = {
+        "image_id": image.id,
+        "member": member,
+        "status": MemberStatus.PENDING.value,
+        "image_created_at": to_microseconds(image.created_at),
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    try:
+        conn.execute(_INSERT, row)
+    except IntegrityError as error:
+        if is_unique_violation(error):
+            raise _duplicate(member) from None
+        raise
+    return Member(image.id, member, MemberStatus.PENDING, at, at)
+
+
+def set_status(
+    conn: Connection, image_id: str, member: str, status: MemberStatus, at: datetime
+) -> Member:
+    """Store what a member answered. Raises NotFound."""
+    values = {
+        "image": image_id,
+        "project": member,
+        "new_status": status.value,
+        "at": to_microseconds(at),
+    }
+    row = conn.execute(_SET_STATUS, values).first()
+    if row is None:
+        raise _missing(member)
+    return _member(row)
+
+
+def remove(conn: Connection, image_id: str, member: str, at: datetime) -> None:
+    """Take a member away. Raises NotFound."""
+    if not conn.execute(_DELETE, {"image": image_id, "project": member}).rowcount:
+        raise _missing(member)
+    conn.execute(_COUNT_ONE_LESS, {"image": image_id, "at": to_microseconds(at)})
+
+
+def _why_not_added(conn: Connection, image: Image, member: str, limit: int) -> Exception:
+    if get(conn, image.id, member) is not None:
+        return _duplicate(member)
+    if image.member_count >= limit:
+        return QuotaExceeded(
+            f"an image has at most {limit} members",
+            rule="member_quota",
+            quota="members",
+            limit=limit,
+            used=image.member_count,
+        )
+    return Conflict("the image was changed meanwhile", rule="changed_meanwhile")
+
+
+def _duplicate(member: str) -> Conflict:
+    return Conflict(
+        f"{member} is already a member of the image", rule="duplicate_member", member=member
+    )
+
+
+def _missing(member: str) -> NotFound:
+    return NotFound(
+        f"{member} is no member of the image", rule="member_not_found", kind="member", id=member
+    )
+
+
+def _member(row: Row[str, str, str, int, int]) -> Member:
+    return Member(row[0], row[1], row[2], from_microseconds(row[3]), from_microseconds(row[4]))
+
+
+_COLUMNS = (
+    image_members.c.image_id,
+    image_members.c.member,
+    image_members.c.status,
+    image_members.c.created_at,
+    image_members.c.updated_at,
+)
+_ONE = and_(
+    image_members.c.image_id == bindparam("image"),
+    image_members.c.member == bindparam("project"),
+)
+_GET = select(*_COLUMNS).where(_ONE)
+_LIST = (
+    select(*_COLUMNS)
+    .where(image_members.c.image_id == bindparam("image"))
+    .order_by(image_members.c.created_at, image_members.c.member)
+)
+_INSERT = insert(image_members)
+_DELETE = delete(image_members).where(_ONE)
+_SET_STATUS = (
+    update(image_members)
+    .where(_ONE)
+    .values(status=bindparam("new_status"), updated_at=bindparam("at"))
+    .returning(*_COLUMNS)
+)
+_IS_PRIVATE = images.c.visibility == "private"
+_COUNT_ONE_MORE = (
+    update(images)
+    .where(
+        images.c.id == bindparam("image"),
+        images.c.visibility.in_(("private", "shared")),
+        images.c.member_count < bindparam("limit"),
+    )
+    .values(
+        member_count=images.c.member_count + 1,
+        turned_shared=case((_IS_PRIVATE, True), else_=images.c.turned_shared),
+        updated_at=case((_IS_PRIVATE, bindparam("at")), else_=images.c.updated_at),
+        visibility="shared",
+    )
+)
+_TURNS_BACK = and_(
+    images.c.member_count <= 1,
+    images.c.turned_shared.is_(True),
+    images.c.visibility == "shared",
+)
+_COUNT_ONE_LESS = (
+    update(images)
+    .where(images.c.id == bindparam("image"))
+    .values(
+        member_count=images.c.member_count - 1,
+        visibility=case((_TURNS_BACK, "private"), else_=images.c.visibility),
+        turned_shared=case((_TURNS_BACK, False), else_=images.c.turned_shared),
+        updated_at=case((_TURNS_BACK, bindparam("at")), else_=images.c.updated_at),
+    )
+)
