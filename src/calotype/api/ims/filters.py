@@ -86,7 +86,7 @@ class _Reading:
         self.types = kinds if self.types is None else self.types & kinds
 
 
-def read_filter(query: Query, project_id: str, *, own_eps: frozenset[str] | None) -> Filter:
+def read_filter(query: Query, project_id: str) -> Filter:
     """Return the filter of a list for the viewer `project_id`. Raises IMSRefusal."""
     reading = _read(query)
     if reading.word("__isregistered", ("true", "false"), QUERY) == "false":
@@ -119,7 +119,6 @@ def read_filter(query: Query, project_id: str, *, own_eps: frozenset[str] | None
         flags=tuple(
             (name, value) for name in FLAGS for value in [reading.flag(name)] if value is not None
         ),
-        own_eps=own_eps,
         nothing=reading.nothing,
     )
 

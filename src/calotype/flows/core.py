@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the flows and the faces work with: the rooms of one process, made once by `app.py`.
+
+Only references; nothing here opens or starts anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from calotype.blobs.scratch import Scratch
+from calotype.blobs.stores import Stores
+from calotype.blobs.sweep import Sweeper
+from calotype.contract.error_table import ErrorTable
+from calotype.db.session import Database
+from calotype.iam.snapshot import Snapshots
+from calotype.jobs.queue import JobQueue
+from calotype.keys.provider import KeyProvider
+from calotype.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The rooms of one process."""
+
+    settings: Settings
+    db: Database
+    stores: Stores
+    scratch: Scratch
+    sweeper: Sweeper
+    jobs: JobQueue
+    keys: KeyProvider
+    snapshots: Snapshots
+    errors: ErrorTable

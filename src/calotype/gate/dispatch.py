@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only door: route, authenticate, scope, read, find, decide, handle, record, answer.
+
+One instance is the ASGI application. A row without a handler, or a handler without a row, is
+refused when it is made; a path without a row does not exist. Nothing else in the service asks about
+rights (architecture, section 4). Whatever is raised becomes an answer here, in the dialect's form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from calotype import clock
+from calotype.contract.loader import Operation
+from calotype.db.session import Database
+from calotype.errors import (
+    CalotypeError,
+    Malformed,
+    Unsupported,
+    WrongMediaType,
+)
+from calotype.gate import parse
+from calotype.gate.answer import Receive, Scope, Send, send_answer
+from calotype.gate.authenticate import Authenticator, Identity
+from calotype.gate.deciding import Deciding
+from calotype.gate.incoming import ClientGone, Incoming, Places
+from calotype.gate.recording import Recording, Trace
+from calotype.gate.request import (
+    Answer,
+    BodyStream,
+    Draft,
+    ErrorContext,
+    Handler,
+    Renderer,
+    Request,
+)
+from calotype.gate.routes import Match, MethodNotAllowed, RouteNotFound, Router
+from calotype.gate.signature import EMPTY_SHA256
+
+LOG = logging.getLogger("calotype.request")
+
+
+class RowsAndHandlersDiffer(Exception):
+    """The table promises what nothing handles, or something handles what no row promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `app.py` puts together for the gate."""
+
+    router: Router
+    handlers: Mapping[str, Handler]
+    authenticator: Authenticator
+    deciding: Deciding
+    recording: Recording
+    database: Database
+    renderers: Mapping[str, Renderer]
+    places: Places
+    json_limit: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A request whose caller is known."""
+
+    match: Match
+    handler: Handler
+    identity: Identity
+    body: object = None
+    stream: BodyStream | None = None
+
+
+class Gate:
+    """The ASGI application."""
+
+    def __init__(self, parts: Parts, operations: tuple[Operation, ...]) -> None:
+        _compare(operations, parts.handlers)
+        self._parts = parts
+        self._database = parts.database
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        incoming = Incoming(scope, receive, f"req-{uuid4()}")
+        trace = Trace(incoming, incoming.source_ip(self._parts.places))
+        try:
+            answer = await self._answer(incoming, trace)
+        except ClientGone:
+            return
+        except Exception as error:
+            answer = self._refuse(error, incoming, trace)
+        self._parts.recording.finish(trace, answer)
+        sent = await send_answer(answer, incoming.request_id, scope, send)
+        _log(trace, answer, sent)
+
+    async def _answer(self, incoming: Incoming, trace: Trace) -> Answer:
+        try:
+            match = self._parts.router.match(incoming.method, incoming.raw_path)
+        except (RouteNotFound, MethodNotAllowed) as refusal:
+            trace.dialect = refusal.dialect
+            await self._database.run_read(lambda connection: self._enter(connection, trace, None))
+            raise
+        operation = match.operation
+        trace.operation, trace.params, trace.dialect = operation, match.params, operation.dialect
+        handler = self._parts.handlers.get(operation.handler)
+        if handler is None:
+            await self._database.run_read(lambda connection: self._enter(connection, trace, match))
+            raise Unsupported(f"{operation.id} is not served yet", rule="planned")
+        if self._reads_at_once(operation, handler, incoming):
+            run = self._database.run_write if handler.kind == "write" else self._database.run_read
+            return await run(lambda connection: self._whole(connection, trace, match, handler))
+        identity = await self._database.run_read(
+            lambda connection: self._enter(connection, trace, match)
+        )
+        entry = _Entry(match, handler, identity)
+        await self._read_body(incoming, operation, entry)
+        if handler.kind == "async":
+            request = await self._database.run_read(
+                lambda connection: self._decide(connection, trace, entry)
+            )
+            assert handler.wait is not None
+            return await handler.wait(request)
+        run = self._database.run_write if handler.kind == "write" else self._database.run_read
+        return await run(lambda connection: self._handle(connection, trace, entry))
+
+    def _reads_at_once(self, operation: Operation, handler: Handler, incoming: Incoming) -> bool:
+        """Tell whether one hop to the database does all: nothing to wait for on the wire."""
+        waits = operation.body not in ("none",) and incoming.length != 0
+        return handler.kind != "async" and not waits and operation.body != "stream"
+
+    def _whole(
+        self, connection: Connection, trace: Trace, match: Match, handler: Handler
+    ) -> Answer:
+        identity = self._enter(connection, trace, match)
+        identity.finish(EMPTY_SHA256, True)
+        if match.operation.body == "json":
+            raise Malformed("the operation needs a body", rule="body_missing")
+        return self._handle(connection, trace, _Entry(match, handler, identity))
+
+    def _enter(self, connection: Connection, trace: Trace, match: Match | None) -> Identity:
+        """Authenticate; an open row lets everybody in."""
+        if match is not None and not match.operation.authentication:
+            return self._parts.authenticator.anonymous(trace.incoming, trace.source_ip)
+        params = match.params if match else {}
+        identity = self._parts.authenticator.identify(
+            connection, trace.incoming, trace.source_ip, params
+        )
+        trace.caller = identity.caller
+        return identity
+
+    async def _read_body(self, incoming: Incoming, operation: Operation, entry: _Entry) -> None:
+        identity = entry.identity
+        if operation.body == "stream":
+            _check_media(operation, incoming)
+            identity.require_scope()
+            entry.stream = BodyStream(
+                incoming.blocks, incoming.length, identity.finish, identity.needs_body
+            )
+            return
+        if operation.body == "none" and not identity.needs_body:
+            return
+        if incoming.length != 0 and operation.body != "none":
+            _check_media(operation, incoming)
+        data = await parse.read_bounded(incoming.blocks(), self._parts.json_limit)
+        identity.finish(hashlib.sha256(data).hexdigest(), not data)
+        if operation.body == "none":
+            return
+        if not data:
+            if operation.body == "json":
+                raise Malformed("the operation needs a body", rule="body_missing")
+            return
+        if operation.body == "forbidden":
+            raise Malformed("the operation takes no body", rule="body_unexpected")
+        entry.body = parse.read_json(data)
+
+    def _decide(self, connection: Connection, trace: Trace, entry: _Entry) -> Request:
+        """Check forms, find the targets, decide. Raises NotFound, NotAllowed, Invalid."""
+        operation = entry.match.operation
+        query = trace.incoming.query()
+        request = Request(
+            operation=operation,
+            caller=entry.identity.caller,
+            params=entry.match.params,
+            query=query,
+            headers=trace.incoming.headers,
+            body=entry.body,
+            stream=entry.stream,
+            verdict=self._parts.deciding.open_verdict(),
+            rows={},
+            base_url=trace.incoming.base_url(self._parts.places),
+        )
+        if not operation.authentication:
+            return request
+        self._parts.deciding.check_scope(operation, entry.identity, entry.match.params)
+        if entry.handler.form is not None:
+            entry.handler.form(
+                Draft(operation, entry.match.params, query, entry.body, request.caller.project_id)
+            )
+        verdict, rows = self._parts.deciding.decide(connection, request, entry.identity)
+        trace.verdict = verdict
+        self._parts.deciding.require(verdict, operation, entry.match.params)
+        return replace(request, verdict=verdict, rows=rows)
+
+    def _handle(self, connection: Connection, trace: Trace, entry: _Entry) -> Answer:
+        request = self._decide(connection, trace, entry)
+        assert entry.handler.sync is not None
+        answer = entry.handler.sync(connection, request)
+        if entry.handler.kind == "write":
+            self._parts.recording.write(connection, trace, answer)
+        return answer
+
+    def _refuse(self, error: Exception, incoming: Incoming, trace: Trace) -> Answer:
+        if not isinstance(error, CalotypeError | RouteNotFound | MethodNotAllowed):
+            LOG.exception("a request failed unexpectedly", extra={"request": incoming.request_id})
+        trace.error = error
+        context = ErrorContext(
+            method=incoming.method,
+            accept=incoming.headers.get("accept") or "",
+            request_id=incoming.request_id,
+            auth_url=f"{incoming.base_url(self._parts.places)}/v3",
+            params=trace.params,
+            operation_id=trace.operation.id if trace.operation else "",
+        )
+        return self._parts.renderers[trace.dialect](error, context)
+
+
+def _check_media(operation: Operation, incoming: Incoming) -> None:
+    if operation.media is None:
+        return
+    found = (incoming.headers.get("content-type") or "").split(";")[0].strip().lower()
+    if found not in operation.media:
+        raise WrongMediaType(
+            f"Content-Type: {found or 'none'} is not accepted;"
+            f" allowed: {', '.join(word or 'none' for word in operation.media)}",
+            field="Content-Type",
+            value=found,
+            allowed=operation.media,
+        )
+
+
+def _compare(operations: tuple[Operation, ...], handlers: Mapping[str, Handler]) -> None:
+    promised = {row.handler for row in operations if not row.planned}
+    planned = {row.handler for row in operations if row.planned} - promised
+    missing = sorted(promised - set(handlers))
+    surplus = sorted(set(handlers) - promised)
+    if missing or surplus:
+        early = sorted(set(surplus) & planned)
+        raise RowsAndHandlersDiffer(
+            f"rows without a handler: {missing}; handlers without a row: {surplus};"
+            f" handled but still planned: {early}"
+        )
+
+
+def _log(trace: Trace, answer: Answer, sent: int) -> None:
+    caller = trace.caller
+    LOG.info(
+        "%s %s %s",
+        trace.incoming.method,
+        trace.incoming.path,
+        answer.status,
+        extra={
+            "request": trace.incoming.request_id,
+            "operation": trace.operation.id if trace.operation else None,
+            "principal": caller.principal.id if caller else None,
+            "project": caller.project_id if caller else None,
+            "decision": trace.verdict.decision_id if trace.verdict else None,
+            "status": answer.status,
+            "bytes": sent,
+            "ms": round((clock.monotonic() - trace.incoming.started) * 1000, 1),
+        },
+    )
