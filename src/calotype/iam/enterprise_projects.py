@@ -150,7 +150,7 @@ def _refuse_default(ep_id: str) -> None:
     if ep_id == DEFAULT:
         raise ReadOnly(
             "the built-in enterprise project 0 cannot be renamed, disabled or deleted",
-            rule="default_enterprise_project",
+            rule="enterprise_project_default",
         )
 
 
@@ -162,7 +162,7 @@ def _require_free_name(known: list[EnterpriseProject], project: EnterpriseProjec
 def _name_taken(name: str) -> Conflict:
     return Conflict(
         f"the account has an enterprise project named {name}",
-        rule="enterprise_project_name_taken",
+        rule="name_taken",
         name=name,
     )
 

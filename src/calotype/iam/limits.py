@@ -25,7 +25,7 @@ def require_room(quota: str, used: int, limit: int) -> None:
     if used >= limit:
         raise QuotaExceeded(
             f"the limit of {limit} {quota} is reached",
-            rule="quota_exceeded",
+            rule="count_quota",
             quota=quota,
             limit=limit,
             used=used,

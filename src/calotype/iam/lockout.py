@@ -128,14 +128,14 @@ class SourceRate:
         self._guard = threading.Lock()
 
     def require(self, source: str) -> None:
-        """Raise Unavailable (rule `too_many_logins`, fact `retry_after`) for an empty bucket."""
+        """Raise Unavailable (rule `rate_limit`, fact `retry_after`) for an empty bucket."""
         with self._guard:
             level = self._level(source)
         if level < 1:
             seconds = int((1 - level) / self._per_second) + 1
             raise Unavailable(
                 "too many failed logins from this address; try again later",
-                rule="too_many_logins",
+                rule="rate_limit",
                 retry_after=seconds,
             )
 

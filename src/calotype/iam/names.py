@@ -49,9 +49,11 @@ def project(value: str, field: str, region: str) -> str:
 def enterprise_project(value: str, field: str) -> str:
     """Check the name of an enterprise project; `default` in any casing is the built-in one."""
     if not _ENTERPRISE_PROJECT.match(value):
-        raise _wrong(field, value, "1 to 255 letters, digits, Chinese characters and - _")
+        allowed = "1 to 255 letters, digits, Chinese characters and - _"
+        raise _wrong(field, value, allowed, "name_form")
     if value.casefold() == "default":
-        raise _wrong(field, value, "any name but `default`, which is the built-in one")
+        allowed = "any name but `default`, which is the built-in one"
+        raise _wrong(field, value, allowed, "name_form")
     return value
 
 
@@ -65,7 +67,8 @@ def policy(value: str, field: str) -> str:
 def description(value: str, field: str, limit: int = _DESCRIPTION) -> str:
     """Check a description: no control characters but line breaks."""
     if len(value) > limit or _has_control(value.replace("\n", "").replace("\r", "")):
-        raise _wrong(field, value, f"at most {limit} characters, no control characters")
+        allowed = f"at most {limit} characters, no control characters"
+        raise _wrong(field, value, allowed, "description_form")
     return value
 
 
@@ -75,12 +78,12 @@ def password(value: str, field: str, user_name: str) -> str:
     if not low <= len(value) <= high or _has_control(value):
         raise Invalid(
             f"{field}: the password must have {low} to {high} characters, no control characters",
-            rule="password_weak",
+            rule="field_wrong",
             field=field,
         )
     if value.casefold() in (user_name.casefold(), user_name[::-1].casefold()):
         raise Invalid(
-            f"{field}: the password must not be the user's name", rule="password_weak", field=field
+            f"{field}: the password must not be the user's name", rule="field_wrong", field=field
         )
     return value
 
@@ -89,11 +92,11 @@ def _has_control(value: str) -> bool:
     return any(unicodedata.category(character) == "Cc" for character in value)
 
 
-def _wrong(field: str, value: str, allowed: str) -> Invalid:
+def _wrong(field: str, value: str, allowed: str, rule: str = "field_wrong") -> Invalid:
     shown = value if len(value) <= 60 else f"{value[:60]}…"
     return Invalid(
         f"{field}: {shown!r} is not allowed; {allowed}",
-        rule="field_wrong",
+        rule=rule,
         field=field,
         value=shown,
         allowed=allowed,

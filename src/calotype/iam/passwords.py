@@ -97,9 +97,7 @@ class Passwords:
 
     def _take_place(self) -> None:
         if not self._places.acquire(blocking=False):
-            raise Unavailable(
-                "too many logins at once; try again", rule="too_many_logins", retry_after=1
-            )
+            raise Unavailable("too many logins at once; try again", rule="busy", retry_after=1)
 
     def _count(self) -> None:
         with self._guard:

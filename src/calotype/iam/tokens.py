@@ -199,6 +199,12 @@ def set_operator(connection: Connection, token: str) -> None:
     )
 
 
+def operator_fingerprint(connection: Connection) -> str | None:
+    """Return the SHA-256 of the operator token, or None before the first start."""
+    value = connection.execute(select(operator_tokens.c.sha256)).scalar()
+    return None if value is None else str(value)
+
+
 def _token(row: Row[Any]) -> TokenRecord:
     project = None
     if row.project_id is not None:

@@ -94,7 +94,7 @@ def test_more_waiting_logins_than_places_are_refused() -> None:
     passwords.close()
     refused = [answer for answer in answers if isinstance(answer, Unavailable)]
     assert len(refused) == 18
-    assert {error.rule for error in refused} == {"too_many_logins"}
+    assert {error.rule for error in refused} == {"busy"}
 
 
 def test_the_fifth_failure_locks_for_a_quarter_of_an_hour(
@@ -195,7 +195,7 @@ def test_a_source_that_keeps_failing_is_refused_until_time_passes() -> None:
         rate.failed(HERE)
     with pytest.raises(Unavailable) as refusal:
         rate.require(HERE)
-    assert (refusal.value.rule, refusal.value.facts["retry_after"]) == ("too_many_logins", 3)
+    assert (refusal.value.rule, refusal.value.facts["retry_after"]) == ("rate_limit", 3)
     rate.require("192.0.2.9")
     moment += 2
     rate.require(HERE)
