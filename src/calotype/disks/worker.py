@@ -12,7 +12,7 @@ import os
 import sys
 
 from calotype.disks import signatures
-from calotype.disks.families import qcow2, vmdk
+from calotype.disks.families import iso, qcow, qcow2, qed, vdi, vhd, vhdx, vmdk
 from calotype.disks.reader import PartialReader, Reader, Unseen
 from calotype.disks.verdict import Finding, Format, refuse, require
 from calotype.errors import BadImage, Reason
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 _FAMILIES: dict[str, Any] = {
     Format.QCOW2: qcow2,
+    Format.QCOW: qcow,
     Format.VMDK: vmdk,
+    Format.VHD: vhd,
+    Format.VHDX: vhdx,
+    Format.VDI: vdi,
+    Format.QED: qed,
+    Format.ISO: iso,
 }
 # Claims that name no structure of their own: any content without a foreign signature.
 OPAQUE = ("ami", "aki", "ari", "ploop")
