@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from calotype.flows.core import Core
 from sqlalchemy import Connection
 
 from calotype import clock
 from calotype.api.ims import fields, filters, patch, shapes
 from calotype.api.ims.refusal import IMSRefusal, refuse
 from calotype.errors import NotFound
+from calotype.flows.core import Core
 from calotype.gate.request import Answer, Draft, Handler, Request, reads, writes
 from calotype.iam import enterprise_projects
-from calotype.images import listing, store
+from calotype.images import admission, listing, store
+from calotype.images.filters import Filter, Scope
+from calotype.images.listing import Paging
 from calotype.images.model import Image
 
 
@@ -69,10 +71,10 @@ def _list_form(draft: Draft) -> None:
 
 def _list(connection: Connection, request: Request) -> Answer:
     project_id = request.caller.project_id or ""
-    admitted = request.verdict.list_filter
     wanted = filters.read_filter(request.query, project_id)
+    narrowed, keep = admission.admit(wanted, request.verdict.list_filter)
     paging = filters.read_paging(request.query)
-    page = listing.page(connection, *listing.admitted(wanted, admitted), paging)
+    page = listing.page(connection, narrowed, paging, keep)
     images = [body_of(image, request) for image in page.images]
     return Answer(200, json={"images": images}, listed=(None, len(images)))
 
@@ -89,7 +91,7 @@ def _update(core: Core, connection: Connection, request: Request) -> Answer:
         (one.value for one in reversed(operations) if one.name == "enterprise_project_id"), None
     )
     moves = target is not None and target != before.enterprise_project_id
-    if moves:
+    if target is not None and moves:
         require_project(
             connection,
             request.caller.principal.account_id,
@@ -111,5 +113,8 @@ def _update(core: Core, connection: Connection, request: Request) -> Answer:
 
 def require_free_name(connection: Connection, project_id: str, name: str) -> None:
     """Refuse a name that another image of the project has, where names are unique (IMG.0009)."""
-    if store.name_used(connection, project_id, name):
+    own = Filter(
+        scope=Scope(project_id, public=False, shared_in=frozenset()), one_of=(("name", (name,)),)
+    )
+    if listing.page(connection, own, Paging(1)).images:
         raise refuse("IMG.0009", "name", name, "a name that no image of the project has")
