@@ -63,6 +63,7 @@ class AccountSnapshot:
     projects: Mapping[str, Project]
     enterprise_projects: Mapping[str, EnterpriseProject]
     policies: Mapping[str, CompiledPolicy]  # custom and built-in
+    policy_names: Mapping[str, str]  # the internal name of each
     grants: Mapping[tuple[str, str], tuple[Grant, ...]]
     _memo: dict[tuple[str, str], GrantSet] = field(default_factory=dict, compare=False, repr=False)
 
@@ -117,10 +118,9 @@ def effective_roles(
     found: dict[str, str] = {"member": "0", "reader": "0"}
     if principal.is_root:
         found |= {"te_admin": "0", "secu_admin": "0"}
-    names = {row.id: row.name for row in builtin.BUILTIN}
     for grant in applicable(snapshot, principal).applicable(Place(reach, project_id, None)):
         policy = grant.policy
-        found[names.get(policy.id, policy.name)] = "0" if policy.builtin else policy.id
+        found[snapshot.policy_names[policy.id]] = "0" if policy.builtin else policy.id
     return [(role_id, name) for name, role_id in found.items()]
 
 
@@ -174,7 +174,8 @@ def load(
 ) -> AccountSnapshot:
     """Read the account, in eight statements. Policies that `kept` has compiled are taken over."""
     account = accounts.get(connection, account_id)
-    policies = _policies(policies_store.of_account(connection, account_id), kept)
+    custom = policies_store.of_account(connection, account_id)
+    policies = _policies(custom, kept)
     known_groups = {group.id: group for group in groups.of_account(connection, account_id)}
     stored = grants_store.of_account(connection, account_id)
     return AccountSnapshot(
@@ -186,6 +187,7 @@ def load(
             one.id: one for one in enterprise_projects.of_account(connection, account_id)
         },
         policies=policies,
+        policy_names={row.id: row.name for row in (*builtin.BUILTIN, *custom)},
         grants=_grants(stored, policies, known_groups),
     )
 
