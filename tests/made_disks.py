@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import struct
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,21 @@ def raw_bytes(size: int = MIB, seed: int = 7) -> bytes:
     """Return the bytes of a small raw disk."""
     half = random.Random(seed).randbytes(size // 2)
     return bytes(BLOCK) + half[: size // 2 - BLOCK] + bytes(size - size // 2)
+
+
+def break_qcow2(path: Path) -> None:
+    """Let the first used entry of a qcow2's first L2 table point far past the end of the file."""
+    with path.open("r+b") as file:
+        header = file.read(72)
+        (l1_offset,) = struct.unpack_from(">Q", header, 40)
+        file.seek(l1_offset)
+        (l1_entry,) = struct.unpack(">Q", file.read(8))
+        l2_offset = l1_entry & 0x00FFFFFFFFFFFE00
+        file.seek(l2_offset)
+        entries = struct.unpack(">8192Q", file.read(65536))
+        used = next(index for index, entry in enumerate(entries) if entry)
+        file.seek(l2_offset + 8 * used)
+        file.write(struct.pack(">Q", 1 << 63 | 1 << 40))
 
 
 def convert(source: Path, source_format: str, target: Path, target_format: str) -> None:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Journeys of users through the running service."""
