@@ -49,9 +49,7 @@ def _keep(admitted: ListFilter) -> Keep:
     return keep
 
 
-def _where(
-    open_eps: frozenset[str], rules: tuple[EpRule, ...]
-) -> Callable[[], ColumnElement[bool]]:
+def _where(eps: frozenset[str], rules: tuple[EpRule, ...]) -> Callable[[], ColumnElement[bool]]:
     def where() -> ColumnElement[bool]:
         ep = images.c.enterprise_project_id
         parts = [and_(ep == rule.ep, _passes(rule)) for rule in rules]
