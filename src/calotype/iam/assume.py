@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from calotype.iam.evaluate import (
-    Context,
-    Decision,
-    Question,
-    Reason,
-    decide,
-    decide_root,
-)
+from calotype.iam.builtin import root_grants
+from calotype.iam.evaluate import Context, Decision, Question, Reason, decide
 from calotype.iam.grants import Grant, GrantSet
 from calotype.iam.matching import Resource
 from calotype.iam.policy import CompiledPolicy
@@ -93,10 +87,7 @@ def may_assume(
         context=who.context,
         uri=uri_of(agency.id),
     )
-    if who.is_root:
-        decision = decide_root(question, session)
-    else:
-        decision = decide(grants, question, session=session)
+    decision = decide(root_grants() if who.is_root else grants, question, session=session)
     return Attempt(Outcome.ALLOW if decision.allowed else Outcome.DENY, decision)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from calotype.iam.grants import Grant, GrantSet, ScopeKind
 from calotype.iam.matching import read_action
 from calotype.iam.policy import CompiledPolicy, parse_policy
 from calotype.iam.statement import Statement
@@ -112,6 +113,13 @@ def compiled() -> Mapping[str, CompiledPolicy]:
 def compiled_by_id() -> Mapping[str, CompiledPolicy]:
     """Return every built-in policy, compiled, by id."""
     return {policy.id: policy for policy in compiled().values()}
+
+
+@cache
+def root_grants() -> GrantSet:
+    """Return what an account owner holds in its own account: everything, and no Deny."""
+    policy = compiled()["FullAccess"]
+    return GrantSet([Grant("root", ("user", ""), policy, ScopeKind.ALL_PROJECTS, "")])
 
 
 def _compile(row: Builtin) -> CompiledPolicy:

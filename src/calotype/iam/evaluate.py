@@ -161,14 +161,6 @@ def decide_any(
     return refused[0][1] if every else Decision(False, Reason.IMPLICIT_DENY)
 
 
-def decide_root(question: Question, session: CompiledPolicy | None) -> Decision:
-    """Decide for the account owner: everything, unless a session policy narrows the credential."""
-    if session is None:
-        return Decision(True, Reason.ROOT)
-    refusal = _session_refuses(session, question)
-    return Decision(True, Reason.ROOT) if refusal is None else Decision(False, refusal)
-
-
 def ep_would_allow(
     grants: GrantSet | Sequence[Grant],
     question: Question,
