@@ -9,6 +9,7 @@ is (security contract N3). Error texts carry no name, path, bucket, endpoint or 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat as modes
@@ -27,6 +28,7 @@ BLOCK = 1 << 20
 # Non-blocking, because opening a FIFO somebody left there would otherwise wait for ever.
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NAME_LIMIT = 400
 KEY_LIMIT = 1024
 _SEGMENT_LIMIT = 255  # what file systems take for one name
@@ -171,6 +173,17 @@ def window(size: int, start: int, length: int | None) -> tuple[int, int]:
     if start > size:
         raise RangeNotSatisfiable("The range begins past the end.", size=size)
     return start, size if length is None else min(size, start + length)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turn errors of the file system into Unavailable: `store_full`, else `store_away`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise store_full() from error
+        raise store_away(errno.errorcode.get(error.errno or 0, "EIO")) from error
 
 
 @contextmanager

@@ -12,11 +12,10 @@ segment, then the last segment: `buckets/b/1f3c` is `data/buckets/b/=1f/1f3c`. N
 
 from __future__ import annotations
 
-import errno
 import os
 import stat as modes
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -29,6 +28,7 @@ from calotype.storage.base import (
     Credentials,
     Stat,
     StoreCheck,
+    disk_errors,
     missing,
     name_taken,
     own_name,
@@ -42,7 +42,6 @@ from calotype.storage.base import (
 )
 from calotype.storage.placing import adopt, copy, seal
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -67,14 +66,14 @@ class FileStore:
         self._data = root / "data"
         self._tmp = root / "tmp"
         self._reserve = reserve
-        with _failures():
+        with disk_errors():
             for directory in (self._data, self._tmp):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put(self, name: str, source: Path, *, move: bool = False) -> Stat:
         """Store a file; see `Store.put`. A move copies across file systems only."""
         target = self._path(own_name(name))
-        with _failures(), source_file(source) as content:
+        with disk_errors(), source_file(source) as content:
             directory = self._directory(target.parent)
             try:
                 if not (move and adopt(content, directory, target.name)):
@@ -100,7 +99,7 @@ class FileStore:
     def open(self, name: str) -> int:
         """Return a read-only descriptor, the caller's to close. Raises NotFound."""
         path = self._path(own_name(name))
-        with _failures():
+        with disk_errors():
             try:
                 descriptor = os.open(path, READ_FLAGS)
             except FileNotFoundError:
@@ -114,7 +113,7 @@ class FileStore:
     def stat(self, name: str) -> Stat | None:
         """Return size and version, or None."""
         path = self._path(own_name(name))
-        with _failures():
+        with disk_errors():
             try:
                 return _stat(name, path.lstat())
             except FileNotFoundError:
@@ -124,7 +123,7 @@ class FileStore:
     def delete(self, name: str) -> bool:
         """Remove a file; False when there was none."""
         path = self._path(own_name(name))
-        with _failures():
+        with disk_errors():
             try:
                 path.unlink()
             except FileNotFoundError:
@@ -135,7 +134,7 @@ class FileStore:
     def list(self, prefix: str = "") -> Iterator[Stat]:
         """Yield what begins with `prefix`, directory by directory, each in order of names."""
         folder, slash, partial = own_prefix(prefix).rpartition("/")
-        with _failures():
+        with disk_errors():
             self._must_be_there()
             yield from _walk(self._data / folder, folder + slash, partial)
 
@@ -145,7 +144,7 @@ class FileStore:
         probe = self._tmp / name
         problem, free, reserve = None, None, None
         try:
-            with _failures():
+            with disk_errors():
                 free, reserve = self._room()
                 probe.write_bytes(b"calotype")
                 self.put(name, probe, move=False)
@@ -168,7 +167,7 @@ class FileStore:
         """Remove files of `tmp` that nobody wrote to for that long."""
         limit = (clock.now() - older_than).timestamp()
         removed = 0
-        with _failures(), os.scandir(self._tmp) as entries:
+        with disk_errors(), os.scandir(self._tmp) as entries:
             for entry in entries:
                 try:
                     found = entry.stat(follow_symlinks=False)
@@ -240,7 +239,7 @@ class FileStore:
             at, end = window(found.st_size, start, length)
             yield b""
             while at < end:
-                with _failures():
+                with disk_errors():
                     block = os.pread(descriptor, min(BLOCK, end - at), at)
                 if not block:
                     raise store_away("truncated")
@@ -248,17 +247,6 @@ class FileStore:
                 yield block
         finally:
             os.close(descriptor)
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Turn errors of the file system into those of the core."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise store_full() from error
-        raise store_away(errno.errorcode.get(error.errno or 0, "EIO")) from error
 
 
 def _exists(directory: int, name: str) -> bool:
