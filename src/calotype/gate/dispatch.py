@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -27,8 +27,8 @@ from calotype.errors import (
 )
 from calotype.gate import parse
 from calotype.gate.answer import Receive, Scope, Send, send_answer
-from calotype.gate.authenticate import Authenticator, Identity
-from calotype.gate.deciding import Deciding
+from calotype.gate.authenticate import Authenticator, Identity, require_enabled
+from calotype.gate.enforce import Asked, Outcome, Verdict, Why, enforce, enforce_scope
 from calotype.gate.incoming import ClientGone, Incoming, Places
 from calotype.gate.recording import Recording, Trace
 from calotype.gate.request import (
@@ -42,6 +42,7 @@ from calotype.gate.request import (
 )
 from calotype.gate.routes import Match, MethodNotAllowed, RouteNotFound, Router
 from calotype.gate.signature import EMPTY_SHA256
+from calotype.gate.world import DatabaseWorld
 
 LOG = logging.getLogger("calotype.request")
 
@@ -57,11 +58,11 @@ class Parts:
     router: Router
     handlers: Mapping[str, Handler]
     authenticator: Authenticator
-    deciding: Deciding
     recording: Recording
     database: Database
     renderers: Mapping[str, Renderer]
     places: Places
+    region: str
     json_limit: int
 
 
@@ -115,7 +116,10 @@ class Gate:
             raise Unsupported(f"{operation.id} is not served yet", rule="planned")
         if self._reads_at_once(operation, handler, incoming):
             run = self._database.run_write if handler.kind == "write" else self._database.run_read
-            return await run(lambda connection: self._whole(connection, trace, match, handler))
+            whole: Answer = await run(
+                lambda connection: self._whole(connection, trace, match, handler)
+            )
+            return whole
         identity = await self._database.run_read(
             lambda connection: self._enter(connection, trace, match)
         )
@@ -128,7 +132,8 @@ class Gate:
             assert handler.wait is not None
             return await handler.wait(request)
         run = self._database.run_write if handler.kind == "write" else self._database.run_read
-        return await run(lambda connection: self._handle(connection, trace, entry))
+        answer: Answer = await run(lambda connection: self._handle(connection, trace, entry))
+        return answer
 
     def _reads_at_once(self, operation: Operation, handler: Handler, incoming: Incoming) -> bool:
         """Tell whether one hop to the database does all: nothing to wait for on the wire."""
@@ -145,7 +150,7 @@ class Gate:
         return self._handle(connection, trace, _Entry(match, handler, identity))
 
     def _enter(self, connection: Connection, trace: Trace, match: Match | None) -> Identity:
-        """Authenticate; an open row lets everybody in."""
+        """Authenticate and check the scope; an open row lets everybody in."""
         if match is not None and not match.operation.authentication:
             return self._parts.authenticator.anonymous(trace.incoming, trace.source_ip)
         params = match.params if match else {}
@@ -153,6 +158,11 @@ class Gate:
             connection, trace.incoming, trace.source_ip, params
         )
         trace.caller = identity.caller
+        if match is not None:
+            trace.verdict = enforce_scope(Asked(match.operation, identity.caller, params))
+            if trace.verdict is not None:
+                raise trace.verdict.error()
+            require_enabled(identity)
         return identity
 
     async def _read_body(self, incoming: Incoming, operation: Operation, entry: _Entry) -> None:
@@ -181,32 +191,34 @@ class Gate:
         entry.body = parse.read_json(data)
 
     def _decide(self, connection: Connection, trace: Trace, entry: _Entry) -> Request:
-        """Check forms, find the targets, decide. Raises NotFound, NotAllowed, Invalid."""
-        operation = entry.match.operation
+        """Check forms, find the targets, decide. Raises NotFound, NotAllowed, ReadOnly, Invalid."""
+        operation, params, caller = entry.match.operation, entry.match.params, entry.identity.caller
         query = trace.incoming.query()
-        request = Request(
+        verdict = Verdict(Outcome.ALLOW, Why.NO_ACTION_REQUIRED)
+        rows: dict[str, object] = {}
+        if entry.handler.form is not None:
+            entry.handler.form(Draft(operation, params, query, entry.body, caller.project_id))
+        if operation.authentication:
+            assert entry.identity.known is not None
+            known = entry.identity.known
+            world = DatabaseWorld(connection, self._parts.region, known.snapshot)
+            asked = Asked(operation, caller, params, query, entry.body)
+            verdict = trace.verdict = enforce(asked, world, known.grants)
+            if not verdict.allowed:
+                raise verdict.error()
+            rows = world.rows
+        return Request(
             operation=operation,
-            caller=entry.identity.caller,
-            params=entry.match.params,
+            caller=caller,
+            params=params,
             query=query,
             headers=trace.incoming.headers,
             body=entry.body,
             stream=entry.stream,
-            verdict=self._parts.deciding.open_verdict(),
-            rows={},
+            verdict=verdict,
+            rows=rows,
             base_url=trace.incoming.base_url(self._parts.places),
         )
-        if not operation.authentication:
-            return request
-        self._parts.deciding.check_scope(operation, entry.identity, entry.match.params)
-        if entry.handler.form is not None:
-            entry.handler.form(
-                Draft(operation, entry.match.params, query, entry.body, request.caller.project_id)
-            )
-        verdict, rows = self._parts.deciding.decide(connection, request, entry.identity)
-        trace.verdict = verdict
-        self._parts.deciding.require(verdict, operation, entry.match.params)
-        return replace(request, verdict=verdict, rows=rows)
 
     def _handle(self, connection: Connection, trace: Trace, entry: _Entry) -> Answer:
         request = self._decide(connection, trace, entry)

@@ -16,6 +16,7 @@ from calotype import ids
 from calotype.audit.trail import Check, Record, Trail
 from calotype.contract.loader import Operation
 from calotype.errors import Unauthenticated
+from calotype.gate import enforce
 from calotype.gate.enforce import Verdict
 from calotype.gate.incoming import Incoming
 from calotype.gate.request import Answer
@@ -71,22 +72,23 @@ def _record(trace: Trace, answer: Answer) -> Record:
         operation=trace.operation.id if trace.operation else "unknown",
         method=incoming.method,
         path=incoming.path,
-        image_ids=verdict.image_ids if verdict else (),
-        enterprise_project_id=verdict.enterprise_project_id if verdict else None,
-        target_enterprise_project_id=verdict.target_enterprise_project_id if verdict else None,
-        checks=[
-            Check(
-                action=check.action,
-                enterprise_project_id=check.ep,
-                decision=check.decision,
-                grant_ids=[by.grant_id for by in check.by],
-                policy_ids=[by.policy_id for by in check.by],
-                policy_versions=[by.policy_number for by in check.by],
-            )
-            for check in (verdict.checks if verdict else ())
-        ],
+        image_ids=[image.id for image in verdict.images] if verdict else (),
+        enterprise_project_id=verdict.images[0].ep if verdict and verdict.images else None,
+        target_enterprise_project_id=verdict.target_ep if verdict else None,
+        checks=[_check(check) for check in (*verdict.checks, *verdict.rights)] if verdict else (),
         decision=verdict.decision if verdict else "unauthenticated",
         reason=verdict.reason if verdict else "unauthenticated",
         http_status=answer.status,
         listed=answer.listed,
+    )
+
+
+def _check(check: enforce.Check) -> Check:
+    return Check(
+        action=check.action,
+        enterprise_project_id=check.ep,
+        decision="allow" if check.allowed else "deny",
+        grant_ids=[one.grant.id for one in check.by],
+        policy_ids=[one.grant.policy.id for one in check.by],
+        policy_versions=[one.grant.policy.number for one in check.by],
     )
