@@ -9,10 +9,7 @@ whose images pass, those of which only some do, and how to judge one image where
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-
-_EMPTY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class TargetImage:
     ep: str
     visibility: str
     image_type: str = "private"
-    tags: Mapping[str, tuple[str, ...]] = _EMPTY
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     member_status: str | None = None
     status: str = "active"
     cmk_id: str | None = None
