@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
+from calotype.db.session import is_unique_violation
 from calotype.db.tables.iam import (
     access_keys,
     accounts,
@@ -27,7 +29,7 @@ from calotype.db.tables.iam import (
     tokens,
     users,
 )
-from calotype.errors import NotFound
+from calotype.errors import Conflict, NotFound
 from calotype.iam import moments
 
 
@@ -105,18 +107,23 @@ def bump(connection: Connection, account_id: str) -> None:
 
 
 def add(connection: Connection, account: Account) -> None:
-    """Insert the row."""
-    connection.execute(
-        insert(accounts).values(
-            id=account.id,
-            name=account.name,
-            enabled=account.enabled,
-            eps_enabled=account.eps_enabled,
-            iam_version=account.iam_version,
-            is_first=account.is_first,
-            created_at=moments.to_stored(account.created_at),
+    """Insert the row. Raises Conflict for a taken name, also one that another has just taken."""
+    try:
+        connection.execute(
+            insert(accounts).values(
+                id=account.id,
+                name=account.name,
+                enabled=account.enabled,
+                eps_enabled=account.eps_enabled,
+                iam_version=account.iam_version,
+                is_first=account.is_first,
+                created_at=moments.to_stored(account.created_at),
+            )
         )
-    )
+    except IntegrityError as error:
+        if not is_unique_violation(error):
+            raise
+        raise Conflict(f"there is an account named {account.name}", rule="name_taken") from None
 
 
 def change(connection: Connection, account_id: str, **columns: bool) -> None:

@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
-from calotype.db.session import Database, is_unique_violation
+from calotype.db.session import Database
 from calotype.errors import Conflict, Invalid
 from calotype.iam import access_keys, accounts, credentials_file, names, new_account, tokens
 from calotype.iam.credentials_file import Credentials
@@ -118,11 +117,7 @@ def _make(database: Database, room: IamRoom, wanted: FirstStart) -> Credentials 
     try:
         return database.write(work)
     except Conflict:
-        return None
-    except IntegrityError as error:
-        if is_unique_violation(error):
-            return None  # on PostgreSQL another machine may commit first
-        raise
+        return None  # on PostgreSQL another machine may be faster up to this point
 
 
 def _credentials(

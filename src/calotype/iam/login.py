@@ -17,12 +17,13 @@ from sqlalchemy import Connection
 from calotype import clock, ids
 from calotype.db.session import Database
 from calotype.errors import NotAllowed, NotFound, Unauthenticated
-from calotype.iam import agencies, lockout, projects, tokens, users
+from calotype.iam import agencies, lockout, names, projects, tokens, users
 from calotype.iam.agencies import Agency, LoginAgency
 from calotype.iam.assume import ASSUME, Candidate, Outcome, may_assume
 from calotype.iam.assume import Agency as AskedAgency
 from calotype.iam.evaluate import Context
 from calotype.iam.lockout import SourceRate
+from calotype.iam.login_words import AgencyWanted, Scope, UserRef
 from calotype.iam.passwords import Passwords
 from calotype.iam.projects import Project
 from calotype.iam.snapshot import AccountSnapshot, Snapshots, applicable
@@ -30,50 +31,6 @@ from calotype.iam.tokens import NewToken, TokenRecord
 from calotype.iam.users import LoginUser
 
 REFUSED = "the user name, the password or the account is wrong, or the user may not log in"
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRef:
-    """An account as a login names it; both None: not named."""
-
-    id: str | None = None
-    name: str | None = None
-
-    def fits(self, account_id: str, account_name: str) -> bool:
-        """Tell whether this names the given account, or none."""
-        return self.id in (None, account_id) and self.name in (None, account_name)
-
-
-@dataclass(frozen=True, slots=True)
-class UserRef:
-    """A user as a login names it: by id, or by name in an account."""
-
-    id: str | None
-    name: str | None
-    account: AccountRef
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a token is wanted for. Without a project: the account, which `account` may name."""
-
-    project_id: str | None = None
-    project_name: str | None = None
-    account: AccountRef = AccountRef()
-
-    @property
-    def is_project(self) -> bool:
-        """Tell whether a project is wanted."""
-        return self.project_id is not None or self.project_name is not None
-
-
-@dataclass(frozen=True, slots=True)
-class AgencyWanted:
-    """An agency to assume, and the token of the one who wants it."""
-
-    caller_token: str = field(repr=False)
-    agency_name: str
-    account: AccountRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +62,8 @@ class Login:
         self._life = timedelta(hours=hours)
         self._rate = rate or SourceRate()
 
-    async def by_password(
-        self, user: UserRef, password: str, scope: Scope, source_ip: str
-    ) -> Issued:
-        """Issue a token for a password.
+    async def confirm(self, user: UserRef, password: str, source_ip: str) -> LoginUser:
+        """Return the user whose password this is, and count the attempt.
 
         Raises Unauthenticated; Unavailable with rule `rate_limit` for a source that keeps failing,
         `busy` when too many log in at once.
@@ -123,8 +78,31 @@ class Login:
             user_id = found.user.id if found is not None else None
             await self._database.run_write(lambda c: lockout.record_failure(c, user_id, source))
             raise Unauthenticated(REFUSED)
-        verified = found
+        return found
+
+    async def by_password(
+        self, user: UserRef, password: str, scope: Scope, source_ip: str
+    ) -> Issued:
+        """Issue a token for a password. Raises as `confirm`."""
+        verified = await self.confirm(user, password, source_ip)
+        source = lockout.network(source_ip)
         return await self._database.run_write(lambda c: self._accept(c, verified, scope, source))
+
+    async def change_password(
+        self, user: UserRef, original: str, password: str, source_ip: str
+    ) -> None:
+        """Set a user's own new password, which ends all its tokens. Raises as `confirm`, and
+        Invalid for a password that is not allowed."""
+        verified = await self.confirm(user, original, source_ip)
+        known = verified.user
+        names.password(password, "user.password", known.name)
+        stored = await self._passwords.hash(password)
+
+        def work(connection: Connection) -> None:
+            self._require_unchanged(connection, verified, lockout.network(source_ip))
+            users.change(connection, known.account_id, known.id, password_hash=stored)
+
+        await self._database.run_write(work)
 
     async def by_token(self, text: str, scope: Scope) -> Issued:
         """Issue a token for another one, with another scope; it ends no later. Raises
@@ -222,14 +200,7 @@ class Login:
     ) -> Issued:
         """Issue the token unless the user changed, or was locked, since the hash was verified."""
         user = verified.user
-        current = users.find_for_login(connection, user_id=user.id)
-        if (
-            current is None
-            or current.user.password_hash != user.password_hash
-            or not _may_log_in(current)
-            or lockout.is_locked(connection, user.id, source)
-        ):
-            raise Unauthenticated(REFUSED)
+        current = self._require_unchanged(connection, verified, source)
         project = _project(connection, user.account_id, current.account_name, scope)
         lockout.record_success(connection, user.id, source)
         now = clock.now()
@@ -244,6 +215,20 @@ class Login:
             expires_at=now + self._life,
         )
         return self._issue(connection, token)
+
+    def _require_unchanged(
+        self, connection: Connection, verified: LoginUser, source: str
+    ) -> LoginUser:
+        user = verified.user
+        current = users.find_for_login(connection, user_id=user.id)
+        if (
+            current is None
+            or current.user.password_hash != user.password_hash
+            or not _may_log_in(current)
+            or lockout.is_locked(connection, user.id, source)
+        ):
+            raise Unauthenticated(REFUSED)
+        return current
 
     def _issue(self, connection: Connection, token: NewToken) -> Issued:
         text = tokens.issue(connection, token)

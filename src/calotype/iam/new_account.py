@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from calotype import clock, ids
-from calotype.errors import Conflict
 from calotype.iam import accounts, builtin, enterprise_projects, grants_store, groups, moments
 from calotype.iam import projects as project_store
 from calotype.iam import users as user_store
@@ -51,8 +50,6 @@ class MadeAccount:
 
 def create(connection: Connection, wanted: WantedAccount) -> MadeAccount:
     """Make the account. Raises Conflict for a taken name."""
-    if accounts.find_by_name(connection, wanted.name) is not None:
-        raise Conflict(f"there is an account named {wanted.name}", rule="name_taken")
     now = clock.now()
     account = Account(
         id=ids.new_hex(),

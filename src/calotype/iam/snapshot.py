@@ -40,6 +40,7 @@ from calotype.principal import Principal, PrincipalType
 CAPACITY = 256
 _TRIES = 3
 _NONE = GrantSet()
+_BUILTIN_NAMES = {row.id: row.name for row in builtin.BUILTIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def load(
             one.id: one for one in enterprise_projects.of_account(connection, account_id)
         },
         policies=policies,
-        policy_names={row.id: row.name for row in (*builtin.BUILTIN, *custom)},
+        policy_names=_BUILTIN_NAMES | {row.id: row.name for row in custom},
         grants=_grants(stored, policies, known_groups),
     )
 

@@ -19,7 +19,7 @@ from calotype.errors import Invalid
 from calotype.iam import access_keys, accounts, bootstrap, credentials_file, tokens, users
 from calotype.iam.bootstrap import FirstStart
 from calotype.iam.credentials_file import Credentials
-from calotype.iam.login import AccountRef, Scope, UserRef
+from calotype.iam.login_words import AccountRef, Scope, UserRef
 from calotype.iam.new_account import MadeAccount
 from calotype.iam.room import IamRoom, open_room
 from calotype.keys import KeyProvider

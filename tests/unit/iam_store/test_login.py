@@ -34,7 +34,8 @@ from calotype.iam.authentication import Identified
 from calotype.iam.grants_store import GrantKey
 from calotype.iam.groups import Group
 from calotype.iam.lockout import SourceRate
-from calotype.iam.login import AccountRef, AgencyWanted, Issued, Login, Scope, UserRef
+from calotype.iam.login import Issued, Login
+from calotype.iam.login_words import AccountRef, AgencyWanted, Scope, UserRef
 from calotype.iam.new_account import MadeAccount, WantedAccount
 from calotype.iam.passwords import Passwords
 from calotype.iam.projects import Project
