@@ -61,13 +61,16 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which images a list is about. `everything`: all owners' images, for the operator."""
+    """Which images a list is about: `shared_in` names the member statuses that count.
+
+    `everything`: all owners' images, whatever the rest says (the operator on native paths).
+    """
 
     project: str | None
     own: bool = True
     public: bool = True
     community: bool = False
-    shared_in: frozenset[str] = frozenset({"accepted"})  # member statuses
+    shared_in: frozenset[str] = frozenset({"accepted"})
     everything: bool = False
 
 
@@ -77,7 +80,8 @@ class Filter:
 
     `one_of` maps a text column to its allowed values; `equals` any attribute or property name to
     its value as the viewer sees it; `flags` a support flag to whether it must be "true";
-    `tags` groups of which each needs one string on the image; `own_eps` limits own images only.
+    `tags` groups of which each needs one string on the image. `own_eps` and `own_where` limit the
+    caller's own images only.
     """
 
     scope: Scope

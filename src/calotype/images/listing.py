@@ -8,7 +8,7 @@ the last image (keyset), null as empty or 0. Sources: native.md 6, ims.md ims.li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,21 +19,24 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    cast,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
     tuple_,
-    type_coerce,
     union_all,
 )
 
-from calotype.db.tables.images import image_members, images
+from calotype.db.tables.images import image_members, image_properties, image_tags, images
 from calotype.errors import Invalid, Unavailable
 from calotype.images import filters
+from calotype.images.attributes import ATTRIBUTES
 from calotype.images.filters import Filter, Scope
 from calotype.images.model import Image, from_row, to_microseconds
+from calotype.images.properties import value_key
 from calotype.images.visibility_sql import visible_to
 
 SCAN_LIMIT = 5000
@@ -140,83 +143,104 @@ def _fetch(
     after: tuple[Any, ...] | None,
     count: int,
 ) -> list[Image]:
-    branches = [
-        _cut(statement, order, after, count, dated)
-        for statement, dated in _branches(wanted.scope, wanted)
+    parts = [
+        _cut(branch, order, after, count)
+        for branch in _branches(wanted.scope, wanted, filters.conditions(wanted))
     ]
-    if not branches:
+    if not parts:
         return []
-    statement: Select[Any] = branches[0]
-    if len(branches) > 1:
-        # SQLite takes ORDER BY and LIMIT inside a union only in sub-queries.
-        parts = [select(branch.subquery()) for branch in branches]
-        merged = union_all(*parts).subquery("merged")
-        statement = select(merged).order_by(*_order_by(merged, order)).limit(count)
+    found = (parts[0] if len(parts) == 1 else union_all(*parts)).subquery("found")
+    statement = (
+        select(images, found.c.member_status)
+        .join_from(found, images, images.c.id == found.c.id)
+        .order_by(*_order_by(_IMAGES, order))
+        .limit(count)
+    )
     return [from_row(row) for row in conn.execute(statement).mappings()]
 
 
-def _branches(scope: Scope, wanted: Filter) -> list[tuple[Select[Any], FromClause | None]]:
-    """Return disjoint selections; the second value is where an indexed `created_at` lies."""
-    common = filters.conditions(wanted)
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a branch finds its images: the table whose index gives them in order."""
+
+    source: FromClause
+    owner: ColumnElement[Any]
+    created_at: ColumnElement[Any]
+    id: ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """One of the disjoint parts of a list."""
+
+    source: _Source
+    conditions: list[ColumnElement[bool]]
+    member_status: ColumnElement[Any]
+
+
+def _branches(scope: Scope, wanted: Filter, common: list[ColumnElement[bool]]) -> Iterator[_Branch]:
     if scope.everything:
-        return [(_plain().where(*common), None)]
+        yield _Branch(_IMAGES, common, _NO_STATUS)
+        return
     foreign = images.c.owner != scope.project
-    found: list[tuple[Select[Any], FromClause | None]] = []
     if scope.own:
-        own = [images.c.owner == scope.project, *filters.own_conditions(wanted)]
-        found.append((_plain().where(*own, *common), None))
+        source, driving = _own_source(wanted)
+        own = [source.owner == scope.project, *driving, *filters.own_conditions(wanted)]
+        yield _Branch(source, own + common, _NO_STATUS)
     for visibility, asked in (("public", scope.public), ("community", scope.community)):
         if asked:
-            found.append(
-                (_plain().where(images.c.visibility == visibility, foreign, *common), None)
-            )
+            mine = [images.c.visibility == visibility, foreign]
+            yield _Branch(_IMAGES, mine + common, _NO_STATUS)
     for status in sorted(scope.shared_in):
-        shared = (
-            select(images, image_members.c.status.label("member_status"))
-            .join_from(image_members, images, images.c.id == image_members.c.image_id)
-            .where(
-                image_members.c.member == scope.project,
-                image_members.c.status == status,
-                images.c.visibility == "shared",
-                foreign,
-                *common,
-            )
-        )
-        found.append((shared, image_members))
-    return found
+        shared = [
+            image_members.c.member == scope.project,
+            image_members.c.status == status,
+            images.c.visibility == "shared",
+            foreign,
+        ]
+        yield _Branch(_MEMBERS, shared + common, image_members.c.status)
 
 
-def _plain() -> Select[Any]:
-    return select(images, type_coerce(null(), String(16)).label("member_status"))
+def _own_source(wanted: Filter) -> tuple[_Source, list[ColumnElement[bool]]]:
+    """Begin at a tag or property that is asked for: its index holds the images in order."""
+    for group in wanted.tags:
+        if len(group) == 1:
+            return _TAGS, [image_tags.c.tag == group[0]]
+    for name, value in wanted.equals:
+        if name not in ATTRIBUTES:
+            return _PROPERTIES, [
+                image_properties.c.name == name,
+                image_properties.c.value_key == value_key(value),
+            ]
+    return _IMAGES, []
 
 
 def _cut(
-    statement: Select[Any],
-    order: tuple[Key, ...],
-    after: tuple[Any, ...] | None,
-    count: int,
-    dated: FromClause | None,
+    branch: _Branch, order: tuple[Key, ...], after: tuple[Any, ...] | None, count: int
 ) -> Select[Any]:
+    source = branch.source
+    statement = select(images.c.id, branch.member_status.label("member_status"))
+    if source is not _IMAGES:
+        statement = statement.join_from(source.source, images, images.c.id == source.id)
+    statement = statement.where(*branch.conditions)
     if after is not None:
-        statement = statement.where(_later(order, after, dated))
-    return statement.order_by(*_order_by(images, order, dated)).limit(count)
+        statement = statement.where(_later(source, order, after))
+    cut = statement.order_by(*_order_by(source, order)).limit(count).subquery()
+    # SQLite takes ORDER BY and LIMIT inside a union only in sub-queries.
+    return select(cut.c.id, cut.c.member_status)
 
 
-def _order_by(
-    source: FromClause, order: tuple[Key, ...], dated: FromClause | None = None
-) -> list[ColumnElement[Any]]:
+def _order_by(source: _Source, order: tuple[Key, ...]) -> list[ColumnElement[Any]]:
     return [
         expression.desc() if key.descending else expression.asc()
         for key in order
-        for expression in [_expression(source, key.name, dated)]
+        for expression in [_expression(source, key.name)]
     ]
 
 
-def _later(
-    order: tuple[Key, ...], after: tuple[Any, ...], dated: FromClause | None
-) -> ColumnElement[bool]:
+def _later(source: _Source, order: tuple[Key, ...], after: tuple[Any, ...]) -> ColumnElement[bool]:
     """Return the condition of standing behind `after` in a total order."""
-    columns = [_expression(images, key.name, dated) for key in order]
+    columns = [_expression(source, key.name) for key in order]
     if len({key.descending for key in order}) == 1:
         values = tuple_(*(literal(value) for value in after))
         row = tuple_(*columns)
@@ -230,31 +254,25 @@ def _later(
     return and_(first <= edge if order[0].descending else first >= edge, or_(*steps))
 
 
-def _expression(source: FromClause, name: str, dated: FromClause | None) -> ColumnElement[Any]:
-    if dated is not None and name == "created_at":
-        return image_members.c.image_created_at
-    if dated is not None and name == "id":
-        return image_members.c.image_id
-    if name == "name":
-        return source.c.name_sort
-    if name == "size":
-        return func.coalesce(source.c.size, 0)
-    if name in ("container_format", "disk_format"):
-        return func.coalesce(source.c[name], "")
-    return source.c[name]
+def _expression(source: _Source, name: str) -> ColumnElement[Any]:
+    if name == "created_at":
+        return source.created_at
+    if name == "id":
+        return source.id
+    return _EXPRESSIONS[name]
 
 
 def _marker(
     conn: Connection, wanted: Filter, marker: str, keep: Keep | None, order: tuple[Key, ...]
 ) -> tuple[Any, ...]:
     """Return the place of the marker, which must be visible but need not match the filters."""
-    scope = wanted.scope
+    project = wanted.scope.project
     statement = select(images).where(images.c.id == marker)
-    if not scope.everything:
-        own = filters.own_conditions(wanted)
-        statement = statement.where(visible_to(scope.project))
-        if own:
-            statement = statement.where(or_(images.c.owner != scope.project, and_(*own)))
+    if not wanted.scope.everything:
+        passing = filters.own_conditions(wanted)
+        statement = statement.where(visible_to(project))
+        if passing:
+            statement = statement.where(or_(images.c.owner != project, and_(*passing)))
     row = conn.execute(statement).mappings().first()
     image = None if row is None else from_row(row)
     if image is None or (keep is not None and not keep(image)):
@@ -278,3 +296,17 @@ _VALUES: dict[str, Callable[[Image], Any]] = {
     "updated_at": lambda image: to_microseconds(image.updated_at),
 }
 SORT_KEYS = tuple(_VALUES)
+_EXPRESSIONS: dict[str, ColumnElement[Any]] = {
+    "name": images.c.name_sort,
+    "status": images.c.status,
+    "container_format": func.coalesce(images.c.container_format, literal_column("''")),
+    "disk_format": func.coalesce(images.c.disk_format, literal_column("''")),
+    "size": func.coalesce(images.c.size, literal_column("0")),
+    "updated_at": images.c.updated_at,
+}
+_NO_STATUS = cast(null(), String(16))
+_IMAGES = _Source(images, images.c.owner, images.c.created_at, images.c.id)
+_MEMBERS, _TAGS, _PROPERTIES = (
+    _Source(table, table.c.get("owner", images.c.owner), table.c.image_created_at, table.c.image_id)
+    for table in (image_members, image_tags, image_properties)
+)

@@ -86,8 +86,7 @@ def insert_image(conn: Connection, image: Image, *, id_given: bool = False) -> N
     # Asked after the row is in: a deletion that ran beside us has ended by now.
     if id_given and conn.execute(_IS_USED, {"image": image.id}).first():
         raise _duplicate(image.id)
-    properties.sync_tags(conn, image.id, (), image.tags)
-    properties.sync_properties(conn, image.id, {}, image.properties)
+    properties.sync(conn, None, image)
 
 
 def update_image(conn: Connection, before: Image, after: Image, at: datetime) -> Image:
@@ -109,8 +108,7 @@ def update_image(conn: Connection, before: Image, after: Image, at: datetime) ->
     )
     if not result.rowcount:
         raise Conflict("the image was changed meanwhile", rule="changed_meanwhile")
-    properties.sync_tags(conn, before.id, before.tags, after.tags)
-    properties.sync_properties(conn, before.id, before.properties, after.properties)
+    properties.sync(conn, before, after)
     return replace(after, updated_at=moment)
 
 
@@ -257,7 +255,9 @@ _GET = (
     )
     .where(images.c.id == bindparam("image"))
 )
-_GET_LOCKED = select(images, _MEMBER_STATUS).where(images.c.id == bindparam("image")).with_for_update()
+_GET_LOCKED = (
+    select(images, _MEMBER_STATUS).where(images.c.id == bindparam("image")).with_for_update()
+)
 _INSERT = insert(images)
 _IS_USED = select(used_image_ids.c.id).where(used_image_ids.c.id == bindparam("image"))
 _USE_ID = insert(used_image_ids)

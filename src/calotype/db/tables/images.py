@@ -78,6 +78,8 @@ images = Table(
     Index("ix_images_owner_created_at", "owner", "created_at", "id"),
     Index("ix_images_owner_name_sort", "owner", "name_sort", "created_at", "id"),
     Index("ix_images_owner_updated_at", "owner", "updated_at", "id"),
+    Index("ix_images_owner_id", "owner", "id"),
+    Index("ix_images_owner_status", "owner", "status", "created_at", "id"),
     Index("ix_images_owner_ep", "owner", "enterprise_project_id", "created_at", "id"),
     Index("ix_images_visibility_created_at", "visibility", "created_at", "id"),
     Index("ix_images_created_at", "created_at", "id"),
@@ -85,11 +87,16 @@ images = Table(
     Index("ix_images_status", "status", "ended_at"),
 )
 
+# `owner` and `image_created_at` stand in the side tables too, so that one of their indexes gives a
+# page of a project's images in order, however many images have the same tag or none has it.
 image_tags = Table(
     "image_tags",
     METADATA,
     Column("tag", String(255), primary_key=True),
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("owner", String(255), nullable=False),
+    Column("image_created_at", BigInteger, nullable=False),
+    Index("ix_image_tags_owner_tag", "owner", "tag", "image_created_at", "image_id"),
     Index("ix_image_tags_image_id", "image_id"),
 )
 
@@ -99,7 +106,16 @@ image_properties = Table(
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
     Column("value_key", String(128), nullable=False),  # the value, or the hash of a long one
-    Index("ix_image_properties_name_value", "name", "value_key", "image_id"),
+    Column("owner", String(255), nullable=False),
+    Column("image_created_at", BigInteger, nullable=False),
+    Index(
+        "ix_image_properties_owner_name",
+        "owner",
+        "name",
+        "value_key",
+        "image_created_at",
+        "image_id",
+    ),
 )
 
 image_members = Table(
