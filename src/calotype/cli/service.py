@@ -57,14 +57,14 @@ def worker(data_dir: DataDir = None) -> None:
     """Run a worker process of a cluster."""
     from calotype import app
 
-    raise typer.Exit(app.run_worker(_settings(data_dir=data_dir)))
+    raise typer.Exit(app.run_worker(load_settings(data_dir=data_dir)))
 
 
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database to the newest schema; on an empty one, make the first account."""
     from calotype import app
 
-    for line in app.migrate(_settings(data_dir=data_dir)):
+    for line in app.migrate(load_settings(data_dir=data_dir)):
         typer.echo(line)
 
 
@@ -72,7 +72,7 @@ def check(data_dir: DataDir = None, json: Json = False) -> None:
     """Say in one table what this machine offers and what is missing."""
     from calotype import app
 
-    findings = app.check(_settings(data_dir=data_dir))
+    findings = app.check(load_settings(data_dir=data_dir))
     if json:
         output.print_json([finding.document() for finding in findings])
     else:
@@ -87,10 +87,11 @@ def check(data_dir: DataDir = None, json: Json = False) -> None:
 def _serve(*, worker: bool, **flags: Any) -> None:
     from calotype import app
 
-    raise typer.Exit(app.run_service(_settings(**flags), worker=worker))
+    raise typer.Exit(app.run_service(load_settings(**flags), worker=worker))
 
 
-def _settings(**flags: Any) -> Any:
+def load_settings(**flags: Any) -> Any:
+    """Return the settings of a command; a wrong one ends it with a message."""
     from pydantic import ValidationError
 
     from calotype import settings

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from calotype.blobs.scratch import Scratch
 from calotype.blobs.stores import Stores
 from calotype.blobs.sweep import Sweeper
+from calotype.buckets.room import BucketRoom
 from calotype.contract.error_table import ErrorTable
 from calotype.db.session import Database
-from calotype.iam.snapshot import Snapshots
+from calotype.iam.room import IamRoom
 from calotype.jobs.queue import JobQueue
 from calotype.keys.provider import KeyProvider
 from calotype.settings import Settings
@@ -28,7 +29,8 @@ class Core:
     stores: Stores
     scratch: Scratch
     sweeper: Sweeper
+    buckets: BucketRoom
     jobs: JobQueue
     keys: KeyProvider
-    snapshots: Snapshots
+    iam: IamRoom
     errors: ErrorTable

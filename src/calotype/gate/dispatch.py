@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -30,6 +30,7 @@ from calotype.gate.answer import Receive, Scope, Send, send_answer
 from calotype.gate.authenticate import Authenticator, Identity, require_enabled
 from calotype.gate.enforce import Asked, Outcome, Verdict, Why, enforce, enforce_scope
 from calotype.gate.incoming import ClientGone, Incoming, Places
+from calotype.gate.metrics import Metrics
 from calotype.gate.recording import Recording, Trace
 from calotype.gate.request import (
     Answer,
@@ -59,6 +60,7 @@ class Parts:
     handlers: Mapping[str, Handler]
     authenticator: Authenticator
     recording: Recording
+    metrics: Metrics
     database: Database
     renderers: Mapping[str, Renderer]
     places: Places
@@ -99,7 +101,7 @@ class Gate:
             answer = self._refuse(error, incoming, trace)
         self._parts.recording.finish(trace, answer)
         sent = await send_answer(answer, incoming.request_id, scope, send)
-        _log(trace, answer, sent)
+        self._note(trace, answer, sent)
 
     async def _answer(self, incoming: Incoming, trace: Trace) -> Answer:
         try:
@@ -115,11 +117,9 @@ class Gate:
             await self._database.run_read(lambda connection: self._enter(connection, trace, match))
             raise Unsupported(f"{operation.id} is not served yet", rule="planned")
         if self._reads_at_once(operation, handler, incoming):
-            run = self._database.run_write if handler.kind == "write" else self._database.run_read
-            whole: Answer = await run(
-                lambda connection: self._whole(connection, trace, match, handler)
+            return await self._run(
+                handler, lambda connection: self._whole(connection, trace, match, handler)
             )
-            return whole
         identity = await self._database.run_read(
             lambda connection: self._enter(connection, trace, match)
         )
@@ -131,9 +131,12 @@ class Gate:
             )
             assert handler.wait is not None
             return await handler.wait(request)
-        run = self._database.run_write if handler.kind == "write" else self._database.run_read
-        answer: Answer = await run(lambda connection: self._handle(connection, trace, entry))
-        return answer
+        return await self._run(handler, lambda connection: self._handle(connection, trace, entry))
+
+    async def _run(self, handler: Handler, work: Callable[[Connection], Answer]) -> Answer:
+        if handler.kind == "write":
+            return await self._database.run_write(work)
+        return await self._database.run_read(work)
 
     def _reads_at_once(self, operation: Operation, handler: Handler, incoming: Incoming) -> bool:
         """Tell whether one hop to the database does all: nothing to wait for on the wire."""
@@ -228,6 +231,29 @@ class Gate:
             self._parts.recording.write(connection, trace, answer)
         return answer
 
+    def _note(self, trace: Trace, answer: Answer, sent: int) -> None:
+        """Count the answer and write its one line of log."""
+        caller, operation = trace.caller, trace.operation
+        seconds = clock.monotonic() - trace.incoming.started
+        name = operation.id if operation else "unknown"
+        self._parts.metrics.count(name, answer.status, seconds, sent)
+        LOG.info(
+            "%s %s %s",
+            trace.incoming.method,
+            trace.incoming.path,
+            answer.status,
+            extra={
+                "request": trace.incoming.request_id,
+                "operation": name,
+                "principal": caller.principal.id if caller else None,
+                "project": caller.project_id if caller else None,
+                "decision": trace.verdict.decision_id if trace.verdict else None,
+                "status": answer.status,
+                "bytes": sent,
+                "ms": round(seconds * 1000, 1),
+            },
+        )
+
     def _refuse(self, error: Exception, incoming: Incoming, trace: Trace) -> Answer:
         if not isinstance(error, CalotypeError | RouteNotFound | MethodNotAllowed):
             LOG.exception("a request failed unexpectedly", extra={"request": incoming.request_id})
@@ -268,23 +294,3 @@ def _compare(operations: tuple[Operation, ...], handlers: Mapping[str, Handler])
             f"rows without a handler: {missing}; handlers without a row: {surplus};"
             f" handled but still planned: {early}"
         )
-
-
-def _log(trace: Trace, answer: Answer, sent: int) -> None:
-    caller = trace.caller
-    LOG.info(
-        "%s %s %s",
-        trace.incoming.method,
-        trace.incoming.path,
-        answer.status,
-        extra={
-            "request": trace.incoming.request_id,
-            "operation": trace.operation.id if trace.operation else None,
-            "principal": caller.principal.id if caller else None,
-            "project": caller.project_id if caller else None,
-            "decision": trace.verdict.decision_id if trace.verdict else None,
-            "status": answer.status,
-            "bytes": sent,
-            "ms": round((clock.monotonic() - trace.incoming.started) * 1000, 1),
-        },
-    )
