@@ -54,6 +54,7 @@ class Account:
     id: str
     name: str
     project: str
+    root_id: str
     root: Api
     admin: Api = field(repr=False)
 
@@ -66,7 +67,7 @@ class Account:
         project = made["projects"][0]["id"]
         root = login(service, name, secret, name, project=project)
         admin = login(service, name, secret, name)
-        return cls(service, made["id"], name, project, root, admin)
+        return cls(service, made["id"], name, project, made["root_user_id"], root, admin)
 
     def user(self) -> User:
         """Make a user without any right, in a group of his own."""
