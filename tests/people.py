@@ -11,6 +11,7 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.service import Service
@@ -121,6 +122,10 @@ class Account:
         body = {"name": fresh("ep"), "description": "", "type": "poc"}
         made = self.admin.ok("POST", "/v1.0/enterprise-projects", body)
         return str(made["enterprise_project"]["id"])
+
+    def put(self, file: Path, bucket: str, key: str) -> str:
+        """Put a file into a bucket of this account; return `bucket:key`."""
+        return self.service.bucket_put(file, key, bucket, self.name)
 
     def bucket(self) -> str:
         """Make a bucket of this account by the command line; return its name."""

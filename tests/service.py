@@ -237,10 +237,10 @@ class Service:
             check=False,
         )
 
-    def bucket_put(self, file: Path, key: str, bucket: str = "") -> str:
-        """Put a file into a bucket by the command line; return `bucket:key`."""
+    def bucket_put(self, file: Path, key: str, bucket: str = "", account: str = "") -> str:
+        """Put a file into a bucket (default: the first account's) by the command line."""
         url = f"{bucket or self.credentials['bucket']}:{key}"
-        done = self.cli("bucket", "put", file, url)
+        done = self.cli("bucket", "put", file, url, *(["--account", account] if account else []))
         assert done.returncode == 0, done.stderr
         return url
 

@@ -43,7 +43,7 @@ class Shop:
         return self.account.root
 
     def put(self, file: Path, key: str) -> str:
-        return self.account.service.bucket_put(file, key, self.bucket)
+        return self.account.put(file, self.bucket, key)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def shop(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     bucket = account.bucket()
     file = tmp_path_factory.mktemp("shop") / "good.raw"
     file.write_bytes(raw_bytes())
-    return Shop(account, bucket, service.bucket_put(file, "good.raw", bucket))
+    return Shop(account, bucket, account.put(file, bucket, "good.raw"))
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_missing_object_and_buckets_that_are_not_ours_are_refused(
     theirs = foreign.bucket()
     file = service.root / "foreign.raw"
     file.write_bytes(raw_bytes())
-    url = service.bucket_put(file, "x.raw", theirs)
+    url = foreign.put(file, theirs, "x.raw")
 
     def refused(image_url: str) -> tuple[int, str, str]:
         body = {"name": "x", "image_url": image_url, "min_disk": 1}

@@ -194,13 +194,11 @@ def test_a_bare_native_row_has_all_types_in_both_dialects(root: Api, more: dict[
     assert (image["disk_format"], image["min_disk"]) == ("qcow2", 0)
 
 
-def test_a_killed_image_has_all_types_in_both_dialects(
-    service: Service, account: Account, tmp_path: Path
-) -> None:
+def test_a_killed_image_has_all_types_in_both_dialects(account: Account, tmp_path: Path) -> None:
     # The look at submission reads the header only; that an L2 entry lies past the end shows later.
     disk = make_disk(tmp_path, "qcow2", 32 * MIB, seed=22)
     break_qcow2(disk.path)
-    url = service.bucket_put(disk.path, "broken.qcow2", account.bucket())
+    url = account.put(disk.path, account.bucket(), "broken.qcow2")
     body = {"name": "broken", "image_url": url, "min_disk": 1}
     job_id = account.root.submit("/v2/cloudimages/action", body)
     job = account.root.wait(job_id)

@@ -37,7 +37,7 @@ def url(owner: Account, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A raw disk in a bucket of the account."""
     file: Path = tmp_path_factory.mktemp("ims") / "disk.raw"
     file.write_bytes(raw_bytes())
-    return owner.service.bucket_put(file, "dir/disk.raw", owner.bucket())
+    return owner.put(file, owner.bucket(), "dir/disk.raw")
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_m27_m28_m29_a_job_can_be_read_at_once_and_ends_with_a_listed_image(
 def test_m28_a_failed_job_says_why_in_strings(owner: Account, api: Api, tmp_path: Path) -> None:
     file = tmp_path / "text.vmdk"
     file.write_bytes(b"KDMV" + bytes(2000))
-    bad = owner.service.bucket_put(file, "text.vmdk", owner.bucket())
+    bad = owner.put(file, owner.bucket(), "text.vmdk")
     image_id = api.make(disk_format="raw")
     path = f"/v1/cloudimages/{image_id}/upload"
     answer = api.call("PUT", path, {"image_url": bad})

@@ -105,7 +105,7 @@ class Bench:
         file = directory / "seed.raw"
         file.write_bytes(raw_bytes())
         bucket = account.bucket()
-        url = service.bucket_put(file, "seed.raw", bucket)
+        url = account.put(file, bucket, "seed.raw")
         eps = account.enterprise_project(), account.enterprise_project()
         return cls(service, account, user, *eps, bucket, url)
 
