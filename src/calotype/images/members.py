@@ -64,20 +64,20 @@ def list_of(conn: Connection, image_id: str) -> tuple[Member, ...]:
 def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -> Member:
     """Share an image with a project; the record is `pending`.
 
-    Raises NotAllowed (`not_shareable`: community or public), Invalid (`member_is_owner`),
-    Conflict (`duplicate_member`), QuotaExceeded (`members`), Conflict (`changed_meanwhile`).
+    Raises NotAllowed (`share_public`: community or public), Invalid (`share_self`),
+    Conflict (`member_exists`), QuotaExceeded (`members_too_many`), Conflict (`changed_meanwhile`).
     """
     if member == image.owner:
         raise Invalid(
             "the owner of an image cannot be its member",
-            rule="member_is_owner",
+            rule="share_self",
             field="member",
             value=member,
         )
     if image.visibility not in ("private", "shared"):
         raise NotAllowed(
             f"a {image.visibility} image has no members",
-            rule="not_shareable",
+            rule="share_public",
             visibility=image.visibility,
         )
     moment = to_microseconds(at)
@@ -130,7 +130,7 @@ def _why_not_added(conn: Connection, image: Image, member: str, limit: int) -> E
     if image.member_count >= limit:
         return QuotaExceeded(
             f"an image has at most {limit} members",
-            rule="member_quota",
+            rule="members_too_many",
             quota="members",
             limit=limit,
             used=image.member_count,
@@ -140,7 +140,7 @@ def _why_not_added(conn: Connection, image: Image, member: str, limit: int) -> E
 
 def _duplicate(member: str) -> Conflict:
     return Conflict(
-        f"{member} is already a member of the image", rule="duplicate_member", member=member
+        f"{member} is already a member of the image", rule="member_exists", member=member
     )
 
 

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a project uses: images, stored bytes, staged bytes, uploads (native.md 10, security P6).
 
-Every reservation is one conditional UPDATE in the caller's transaction, so that no number of
+Every reservation is one conditional statement in the caller's transaction, so that no number of
 parallel callers gets past a limit. The row is made at first use; a limit in the row (set by the
 operator) wins over the one that is passed in, and `None` is no limit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
+    Executable,
+    Table,
     Update,
-    and_,
     bindparam,
     case,
     func,
@@ -24,7 +27,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import Insert
 
 from calotype.db.tables.images import project_usage
 from calotype.errors import QuotaExceeded
@@ -96,6 +98,11 @@ def release_upload(conn: Connection, project: str) -> None:
     _release(conn, "uploads", project, 1)
 
 
+def clear_uploads(conn: Connection) -> None:
+    """Count no upload at all: called when it is known that none runs, after a crash."""
+    conn.execute(_CLEAR_UPLOADS)
+
+
 def room(conn: Connection, project: str, limit: int | None) -> int | None:
     """Return how many bytes a project may still store, None when there is no limit."""
     usage = read(conn, project)
@@ -119,16 +126,17 @@ def _reserve(conn: Connection, what: str, project: str, count: int, limit: int |
     if count < 0:
         raise ValueError("a reservation cannot be negative")
     values = {"project": project, "count": count, "limit": limit}
-    if conn.execute(_RESERVE[what], values).rowcount:
-        return
-    _ensure_row(conn, project)
-    if conn.execute(_RESERVE[what], values).rowcount:
+    # The row that does not exist yet has no limit of its own; the setting may forbid it.
+    first_may = limit is None or count <= limit
+    table = _FIRST_OR_MORE[conn.dialect.name] if first_may else _MORE
+    if conn.execute(table[what], values).first() is not None:
         return
     usage = read(conn, project)
     column = _LIMITS[what]
     own = None if column is None else getattr(usage, column.name)
     raise QuotaExceeded(
         f"the project may have at most {own if own is not None else limit} {_WORDS[what]}",
+        rule=_RULES[what],
         quota=what,
         limit=own if own is not None else limit,
         used=getattr(usage, what),
@@ -141,26 +149,40 @@ def _release(conn: Connection, what: str, project: str, count: int) -> None:
 
 def _ensure_row(conn: Connection, project: str) -> None:
     """Make the row of a project; two that do it at once do no harm."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    statement: Insert = dialect.insert(project_usage).values(_NOTHING | {"project_id": project})
-    conn.execute(statement.on_conflict_do_nothing())  # type: ignore[attr-defined]  # both have it
+    insert = _INSERTS[conn.dialect.name]
+    values = _NOTHING | {"project_id": project}
+    conn.execute(insert(project_usage).values(values).on_conflict_do_nothing())
 
 
-def _reserve_statement(what: str) -> Update:
+def _more(what: str) -> tuple[ColumnElement[int], ColumnElement[bool]]:
+    """Return the new value of a counter, and the condition under which it may be had."""
     used = project_usage.c[what]
-    count = bindparam("count", type_=BigInteger)
+    more = used + bindparam("count", type_=BigInteger)
     given = bindparam("limit", type_=BigInteger)
     own = _LIMITS[what]
     cap = given if own is None else func.coalesce(own, given)
+    return more, or_(cap.is_(None), more <= cap)
+
+
+def _more_statement(what: str) -> Executable:
+    more, allowed = _more(what)
+    chosen = project_usage.c.project_id == bindparam("project")
     return (
         update(project_usage)
-        .where(
-            and_(
-                project_usage.c.project_id == bindparam("project"),
-                or_(cap.is_(None), used + count <= cap),
-            )
-        )
-        .values({what: used + count})
+        .where(chosen, allowed)
+        .values({what: more})
+        .returning(project_usage.c.project_id)
+    )
+
+
+def _first_or_more_statement(insert: _Insert, what: str) -> Executable:
+    more, allowed = _more(what)
+    first = _NOTHING | {"project_id": bindparam("project"), what: bindparam("count")}
+    return (
+        insert(project_usage)
+        .values(first)
+        .on_conflict_do_update(index_elements=["project_id"], set_={what: more}, where=allowed)
+        .returning(project_usage.c.project_id)
     )
 
 
@@ -181,6 +203,19 @@ _WORDS = {
     "uploads": "uploads at once",
 }
 _NOTHING: dict[str, object] = {"images": 0, "bytes": 0, "staged_bytes": 0, "uploads": 0}
-_RESERVE = {what: _reserve_statement(what) for what in _WORDS}
+_RULES = {
+    "images": "image_quota",
+    "bytes": "byte_quota",
+    "staged_bytes": "byte_quota",
+    "uploads": "upload_quota",
+}
+_Insert = Callable[[Table], "sqlite.Insert | postgresql.Insert"]
+_INSERTS: dict[str, _Insert] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_FIRST_OR_MORE = {
+    name: {what: _first_or_more_statement(insert, what) for what in _WORDS}
+    for name, insert in _INSERTS.items()
+}
+_MORE = {what: _more_statement(what) for what in _WORDS}
 _RELEASE = {what: _release_statement(what) for what in _WORDS}
+_CLEAR_UPLOADS = update(project_usage).where(project_usage.c.uploads > 0).values(uploads=0)
 _READ = select(project_usage).where(project_usage.c.project_id == bindparam("project"))

@@ -79,12 +79,12 @@ def is_held(image: Image) -> bool:
 def require(image: Image, operation: str) -> None:
     """Refuse an operation that the status, or an unfinished job, forbids.
 
-    Raises WrongState with `status`, `operation`, and rule `held` when a job is the reason.
+    Raises WrongState with `status`, `operation`, and rule `image_busy` when a job is the reason.
     """
     if operation in HELD and is_held(image):
         raise WrongState(
             "an unfinished job holds the image",
-            rule="held",
+            rule="image_busy",
             status=image.status,
             operation=operation,
             job_id=image.job_id,

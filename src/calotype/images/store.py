@@ -74,7 +74,7 @@ def get(
 def insert_image(conn: Connection, image: Image, *, id_given: bool = False) -> None:
     """Add a row with its tags and properties. Quota is reserved by the caller.
 
-    `id_given` says that a client chose the id. Raises Conflict (`duplicate_id`) when it was ever
+    `id_given` says that a client chose the id. Raises Conflict (`id_taken`) when it was ever
     used, with the same words for a living, a deleted and another project's image.
     """
     try:
@@ -193,8 +193,8 @@ def release(conn: Connection, image_id: str, token: str) -> bool:
 def delete_image(conn: Connection, image_id: str, at: datetime) -> Deleted:
     """Delete the row with tags, properties and members, and keep its id used for ever.
 
-    Gives quota back. Raises NotFound, ReadOnly (`protected`), WrongState (`held`: an unfinished
-    IMS job). The caller drops the blob's reference.
+    Gives quota back. Raises NotFound, ReadOnly (`protected`), WrongState (`image_busy`: an
+    unfinished IMS job). The caller drops the blob's reference.
     """
     row = conn.execute(_DELETE, {"image": image_id}).mappings().first()
     if row is None:
@@ -219,7 +219,7 @@ def _why_not_deleted(conn: Connection, image_id: str) -> Exception:
     if is_held(image):
         return WrongState(
             "an unfinished job holds the image",
-            rule="held",
+            rule="image_busy",
             status=image.status,
             operation="delete",
             job_id=image.job_id,
@@ -229,7 +229,7 @@ def _why_not_deleted(conn: Connection, image_id: str) -> Exception:
 
 def _duplicate(image_id: str) -> Conflict:
     return Conflict(
-        f"Image ID {image_id} already exists!", rule="duplicate_id", field="id", value=image_id
+        f"Image ID {image_id} already exists!", rule="id_taken", field="id", value=image_id
     )
 
 

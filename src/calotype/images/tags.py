@@ -75,7 +75,7 @@ def check_limit(before: Tags, after: Tags, limit: int) -> None:
     if len(after) > limit and len(after) > len(before):
         raise QuotaExceeded(
             f"an image has at most {limit} tags, not {len(after)}",
-            rule="tag_quota",
+            rule="tags_too_many",
             quota="tags",
             limit=limit,
             used=len(before),

@@ -60,7 +60,7 @@ def test_an_id_can_be_chosen_once_and_never_again(database: Database) -> None:
         database.write(
             lambda conn: store.insert_image(conn, image(id=made.id, owner=BOB), id_given=True)
         )
-    assert living.value.rule == deleted.value.rule == "duplicate_id"
+    assert living.value.rule == deleted.value.rule == "id_taken"
     assert living.value.message == deleted.value.message
     assert database.read(lambda conn: store.get(conn, made.id, None)) is None
 
@@ -246,7 +246,7 @@ def test_members_are_refused_twice_over_the_limit_and_on_public_images(
                 )
             )
         refusals.append(refusal.value.rule)  # type: ignore[attr-defined]  # all are ours
-    assert refusals == ["duplicate_member", "member_quota", "not_shareable"]
+    assert refusals == ["member_exists", "members_too_many", "share_public"]
     assert len(database.read(lambda conn: members.list_of(conn, made.id))) == 1
 
 
