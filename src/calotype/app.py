@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from calotype import clock, log
 from calotype.api import identity, ims, native
+from calotype.api.identity.parts import Parts as IdentityParts
 from calotype.api.operator import health
 from calotype.audit.trail import Trail
 from calotype.blobs.scratch import Scratch
@@ -31,6 +32,7 @@ from calotype.db import migrate as migrations
 from calotype.db.session import Database, normalise_url, sqlite_url
 from calotype.errors import Invalid, NotFound
 from calotype.flows.core import Core
+from calotype.flows.holdings import Holdings
 from calotype.flows.table import flows_of, hooks_of
 from calotype.gate.authenticate import Authenticator
 from calotype.gate.dispatch import Gate, Parts
@@ -44,6 +46,7 @@ from calotype.iam import accounts, bootstrap
 from calotype.iam.bootstrap import FirstStart
 from calotype.iam.new_account import MadeAccount
 from calotype.iam.room import open_room
+from calotype.images import holdings
 from calotype.jobs import store as job_rows
 from calotype.jobs.queue import JobQueue
 from calotype.jobs.runner import Runner
@@ -130,14 +133,16 @@ def build(core: Core, trail: Trail, ready: Readiness) -> Gate:
     handlers = {
         **ims.handlers(core),
         **native.handlers(core),
-        **identity.handlers(core),
+        **identity.handlers(
+            IdentityParts(core.db, core.iam, Holdings(holdings.any_of, _owns_buckets), operations)
+        ),
         **health.handlers(core, metrics, ready),
     }
     verifier = Verifier(
         strict=settings.signature_strict, replay=ReplayCache() if settings.replay_cache else None
     )
     native_form = native.renderer(core.errors)
-    identity_form = identity.renderer(core.errors)
+    iam_form = identity.iam_renderer(core.errors)
     parts = Parts(
         router=Router(operations),
         handlers=handlers,
@@ -149,9 +154,9 @@ def build(core: Core, trail: Trail, ready: Readiness) -> Gate:
             "ims": ims.renderer(core.errors),
             "native": native_form,
             "operator": native_form,
-            "iam": identity_form,
-            "eps": identity_form,
-            "authz": identity_form,
+            "iam": iam_form,
+            "authz": iam_form,
+            "eps": identity.eps_renderer(core.errors),
         },
         places=Places.of(settings.public_endpoint, settings.trusted_proxies),
         region=settings.region,
@@ -255,6 +260,10 @@ def open_buckets(settings: Settings, account: str) -> Iterator[Buckets]:
         yield Buckets(BucketRoom(database, settings, keys), found.id)
     finally:
         database.close()
+
+
+def _owns_buckets(connection: Connection, account_id: str) -> bool:
+    return bool(bucket_rows.of_account(connection, account_id))
 
 
 def _address(settings: Settings) -> str:
