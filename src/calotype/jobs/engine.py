@@ -56,6 +56,7 @@ class Engine:
                 "executor_id": self._executor_id,
                 "use_listen_notify": False,
                 "sys_db_pool_size": 5,
+                "sys_db_idle_transaction_timeout_sec": 10.0,  # a frozen worker must not hold locks
                 "enable_otlp": False,
                 "scheduler_polling_interval_sec": 3600.0,
                 "log_level": "ERROR",
