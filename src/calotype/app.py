@@ -32,7 +32,6 @@ from calotype.db import migrate as migrations
 from calotype.db.session import Database, normalise_url, sqlite_url
 from calotype.errors import Invalid, NotFound
 from calotype.flows.core import Core
-from calotype.flows.holdings import Holdings
 from calotype.flows.table import flows_of, hooks_of
 from calotype.gate.authenticate import Authenticator
 from calotype.gate.dispatch import Gate, Parts
@@ -46,7 +45,6 @@ from calotype.iam import accounts, bootstrap
 from calotype.iam.bootstrap import FirstStart
 from calotype.iam.new_account import MadeAccount
 from calotype.iam.room import open_room
-from calotype.images import holdings
 from calotype.jobs import store as job_rows
 from calotype.jobs.queue import JobQueue
 from calotype.jobs.runner import Runner
@@ -133,9 +131,7 @@ def build(core: Core, trail: Trail, ready: Readiness) -> Gate:
     handlers = {
         **ims.handlers(core),
         **native.handlers(core),
-        **identity.handlers(
-            IdentityParts(core.db, core.iam, Holdings(holdings.any_of, _owns_buckets), operations)
-        ),
+        **identity.handlers(IdentityParts(core.db, core.iam, operations)),
         **health.handlers(core, metrics, ready),
     }
     verifier = Verifier(
@@ -260,10 +256,6 @@ def open_buckets(settings: Settings, account: str) -> Iterator[Buckets]:
         yield Buckets(BucketRoom(database, settings, keys), found.id)
     finally:
         database.close()
-
-
-def _owns_buckets(connection: Connection, account_id: str) -> bool:
-    return bool(bucket_rows.of_account(connection, account_id))
 
 
 def _address(settings: Settings) -> str:
