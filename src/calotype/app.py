@@ -17,7 +17,6 @@ from sqlalchemy import Connection
 
 from calotype import clock, log
 from calotype.api import identity, ims, native
-from calotype.api.identity.parts import Parts as IdentityParts
 from calotype.api.operator import health
 from calotype.audit.trail import Trail
 from calotype.blobs.scratch import Scratch
@@ -131,7 +130,7 @@ def build(core: Core, trail: Trail, ready: Readiness) -> Gate:
     handlers = {
         **ims.handlers(core),
         **native.handlers(core),
-        **identity.handlers(IdentityParts(core.db, core.iam, operations)),
+        **identity.handlers(core),
         **health.handlers(core, metrics, ready),
     }
     verifier = Verifier(
