@@ -137,7 +137,7 @@ def build(core: Core, trail: Trail, ready: Readiness) -> Gate:
         strict=settings.signature_strict, replay=ReplayCache() if settings.replay_cache else None
     )
     native_form = native.renderer(core.errors)
-    iam_form = identity.iam_renderer(core.errors)
+    identity_form = identity.renderer(core.errors)
     parts = Parts(
         router=Router(operations),
         handlers=handlers,
@@ -149,9 +149,9 @@ def build(core: Core, trail: Trail, ready: Readiness) -> Gate:
             "ims": ims.renderer(core.errors),
             "native": native_form,
             "operator": native_form,
-            "iam": iam_form,
-            "authz": iam_form,
-            "eps": identity.eps_renderer(core.errors),
+            "iam": identity_form,
+            "authz": identity_form,
+            "eps": identity_form,
         },
         places=Places.of(settings.public_endpoint, settings.trusted_proxies),
         region=settings.region,
