@@ -13,15 +13,14 @@ from array import array
 from calotype.disks.verdict import refuse
 from calotype.errors import Reason
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MAX_UNITS = 1 << 27
 _EXCLUSIVE = 1
 _BUCKET_BITS = 24
-_MAX_RUNS = 6 << 20
-_MAX_RUNS_IN_BUCKET = 1 << 19
+_LENGTH_BITS = 22
+_LONG = (1 << _LENGTH_BITS) - 1
+_MAX_START = 1 << 42
+_MAX_RANGES = 16 << 20
+_MAX_IN_BUCKET = 1 << 20
 # Map value to uses: 0 none, 1 one exclusive use, 2 and more: value - 1 shared uses.
 USES = bytes([0, 1, *range(1, 255)])
 
@@ -60,50 +59,60 @@ class UnitMap:
 
 
 class RangeList:
-    """Byte ranges that must not overlap. Neighbours are joined, so sequential files cost nothing.
-
-    The end of a range may be known only as an interval (qcow2 counts compressed bytes in sectors):
-    the next range may begin anywhere between the two.
-    """
+    """Byte ranges that must not overlap; 8 bytes each, neighbours that come in order are joined."""
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._start = self._low = self._high = 0
-        self._runs = 0
-        self._buckets: dict[int, tuple[array[int], array[int]]] = {}
+        self._start = self._end = 0
+        self._count = 0
+        self._buckets: dict[int, array[int]] = {}
+        self._long: dict[int, int] = {}
 
-    def add(self, start: int, low_end: int, high_end: int) -> None:
-        """Add a range that ends at `low_end` at least and at `high_end` at most."""
-        if self._low <= start <= self._high and self._high:
-            self._low, self._high = low_end, high_end
+    def add(self, start: int, end: int) -> None:
+        """Add the range from `start` to just before `end`."""
+        if start == self._end and end - self._start < _LONG:
+            self._end = end
             return
         self._flush()
-        self._start, self._low, self._high = start, low_end, high_end
+        self._start, self._end = start, end
+
+    def add_loose(self, start: int, end: int) -> None:
+        """Add a range that reaches `end` at least; it is never joined, for others may follow."""
+        self._flush()
+        self._store(start, end)
 
     def _flush(self) -> None:
-        if not self._high:
-            return
-        bucket = self._buckets.get(self._start >> _BUCKET_BITS)
-        if bucket is None:
-            bucket = (array("Q"), array("Q"))
-            self._buckets[self._start >> _BUCKET_BITS] = bucket
-        bucket[0].append(self._start)
-        bucket[1].append(self._low)
-        self._runs += 1
-        if self._runs > _MAX_RUNS or len(bucket[0]) > _MAX_RUNS_IN_BUCKET:
-            refuse(Reason.EXPANSION_LIMIT, f"{self._what}: in more pieces than can be checked")
+        if self._end:
+            self._store(self._start, self._end)
+            self._start = self._end = 0
 
-    def _sorted(self) -> Iterator[tuple[int, int]]:
-        for key in sorted(self._buckets):
-            starts, ends = self._buckets[key]
-            yield from sorted(zip(starts, ends, strict=True))
+    def _store(self, start: int, end: int) -> None:
+        length = end - start
+        if length >= _LONG:
+            if self._long.setdefault(start, end) != end:
+                self._overlap()
+            length = _LONG
+        if start >= _MAX_START or self._count >= _MAX_RANGES:
+            refuse(Reason.EXPANSION_LIMIT, f"{self._what}: in more pieces than can be checked")
+        self._count += 1
+        key = start >> _BUCKET_BITS
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = array("Q")
+        elif len(bucket) >= _MAX_IN_BUCKET:
+            refuse(Reason.EXPANSION_LIMIT, f"{self._what}: in more pieces than can be checked")
+        bucket.append(start << _LENGTH_BITS | length)
 
     def check(self) -> None:
         """Refuse the file if any two ranges overlap."""
         self._flush()
-        self._high = 0
         reached = 0
-        for start, end in self._sorted():
-            if start < reached:
-                refuse(Reason.CORRUPT, f"{self._what}: two table entries point at the same bytes")
-            reached = end
+        for key in sorted(self._buckets):
+            for packed in sorted(self._buckets[key]):
+                start, length = packed >> _LENGTH_BITS, packed & _LONG
+                if start < reached:
+                    self._overlap()
+                reached = start + length if length < _LONG else self._long[start]
+
+    def _overlap(self) -> None:
+        refuse(Reason.CORRUPT, f"{self._what}: two table entries point at the same bytes")

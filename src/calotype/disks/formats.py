@@ -21,14 +21,19 @@ OPAQUE_CLAIMS = ("ami", "aki", "ari", "ploop")
 
 @dataclass(frozen=True, slots=True)
 class FormatRow:
-    """One format. `write_options` is the complete option list of a written file, or empty."""
+    """One format. `write_options` is the complete option list of a written file.
+
+    `has_backing` says that the tool could follow a parent and is told not to; `writable` that
+    conversion may produce it.
+    """
 
     tool_name: str | None
     extensions: tuple[str, ...]
     importable: bool
     exportable: bool
     write_options: tuple[str, ...] = ()
-    open_options: tuple[str, ...] = ()
+    open_options: tuple[tuple[str, str], ...] = ()
+    has_backing: bool = False
     writable: bool = True
 
 
@@ -41,7 +46,7 @@ FORMATS: Mapping[Format, FormatRow] = MappingProxyType(
             True,
             True,
             write_options=("compat=1.1",),
-            open_options=("backing=",),
+            has_backing=True,
         ),
         Format.VMDK: FormatRow(
             "vmdk",
@@ -49,7 +54,7 @@ FORMATS: Mapping[Format, FormatRow] = MappingProxyType(
             True,
             True,
             write_options=("subformat=streamOptimized",),
-            open_options=("backing=",),
+            has_backing=True,
         ),
         Format.VHD: FormatRow(
             "vpc",
@@ -59,14 +64,14 @@ FORMATS: Mapping[Format, FormatRow] = MappingProxyType(
             # Without force_size the disk would be rounded up to a geometry.
             write_options=("subformat=dynamic", "force_size=on"),
             # The footer's size, as inspected; else some creators' disks are cut to a geometry.
-            open_options=("force_size_calc=current_size",),
+            open_options=(("force_size_calc", "current_size"),),
         ),
         Format.VHDX: FormatRow(
             "vhdx", ("vhdx",), True, False, write_options=("subformat=dynamic",)
         ),
         Format.VDI: FormatRow("vdi", ("vdi",), True, False),
-        Format.QED: FormatRow("qed", ("qed",), True, False, open_options=("backing=",)),
-        Format.QCOW: FormatRow("qcow", ("qcow",), True, False, open_options=("backing=",)),
+        Format.QED: FormatRow("qed", ("qed",), True, False, has_backing=True, writable=False),
+        Format.QCOW: FormatRow("qcow", ("qcow",), True, False, has_backing=True, writable=False),
         Format.ISO: FormatRow("raw", ("iso",), True, False, writable=False),
         Format.OVA: FormatRow(None, ("ova",), True, False, writable=False),
     }

@@ -73,15 +73,13 @@ class _Walk:
 
     def _claim(self, offset: int, length: int, what: str) -> None:
         self._reader.inside(offset, length, what)
-        # Tables and clusters begin on a cluster; what lies before the next one is padding.
-        end = offset + length
-        self._used.add(offset, end, -(-end // self._size) * self._size)
+        self._used.add(offset, offset + length)
 
     def top(self) -> None:
         """Walk the L1 table."""
         offset, length = self._found.l1_offset, self._tables * 8
         require(offset % 8 == 0 and offset >= HEADER_BYTES, "qcow L1 table offset")
-        self._used.add(0, HEADER_BYTES, HEADER_BYTES)
+        self._used.add(0, HEADER_BYTES)
         self._claim(offset, length, "qcow L1 table")
         guest = 0
         for window in self._reader.windows(offset, length, "qcow L1 table"):
@@ -116,10 +114,9 @@ class _Walk:
                     length = (entry & (_COMPRESSED - 1)) >> shift
                     require(length > 0, "qcow compressed cluster length")
                     self._reader.inside(start, length, "qcow compressed cluster")
-                    stop = start + length
-                    self._used.add(start, stop, -(-stop // size) * size)
+                    self._used.add(start, start + length)
                 else:
                     require(entry % size == 0, "qcow L2 table entry")
                     self._reader.inside(entry, min(size, end - guest), "qcow data cluster")
-                    self._used.add(entry, entry + size, entry + size)
+                    self._used.add(entry, entry + size)
             guest += size

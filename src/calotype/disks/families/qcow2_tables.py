@@ -192,7 +192,7 @@ class Tables:
             unpacked = self._compressed << self._bits
             check_ratio(unpacked, self._reader.size, "qcow2 compressed clusters")
             require(self._compressed <= _MAX_COMPRESSED, "qcow2 number of compressed clusters")
-        self._ranges.add(place, low_end, high_end)
+        self._ranges.add_loose(place, low_end)
         for unit in range(place >> self._bits, ((high_end - 1) >> self._bits) + 1):
             self._map.shared(unit)
 

@@ -123,12 +123,11 @@ def check(reader: Reader, found: Header) -> Finding:
     reader.inside(found.table_offset, length, "vhd allocation table")
     reader.allow(2 * length)
     used = RangeList("vhd")
-    used.add(0, SECTOR, SECTOR)
-    used.add(reader.size - SECTOR, reader.size, reader.size)
+    used.add(0, SECTOR)
+    used.add(reader.size - SECTOR, reader.size)
     dynamic = found.dynamic_offset
-    used.add(dynamic, dynamic + _DYNAMIC_BYTES, dynamic + _DYNAMIC_BYTES)
-    table_end = found.table_offset + length
-    used.add(found.table_offset, table_end, -(-table_end // SECTOR) * SECTOR)
+    used.add(dynamic, dynamic + _DYNAMIC_BYTES)
+    used.add(found.table_offset, -(-(found.table_offset + length) // SECTOR) * SECTOR)
     bitmap = -(-block // SECTOR // 8 // SECTOR) * SECTOR
     mapped = index = 0
     for window in reader.windows(found.table_offset, length, "vhd allocation table"):
@@ -150,6 +149,6 @@ def _blocks(
         require(number < needed, "vhd block past the size")
         start = entry * SECTOR
         reader.inside(start, length, "vhd block")
-        used.add(start, start + length, start + length)
+        used.add(start, start + length)
         count += 1
     return count

@@ -96,9 +96,9 @@ def check(reader: Reader, found: Header) -> Finding:
     """Check that regions do not overlap and every entry of the block allocation table."""
     facts = found.facts
     used = RangeList("vhdx")
-    used.add(0, ALIGN, ALIGN)
+    used.add(0, ALIGN)
     for offset, length in found.regions:
-        used.add(offset, offset + length, offset + length)
+        used.add(offset, offset + length)
     blocks = -(-facts.virtual_size // facts.block)
     require(blocks < 1 << 32, "vhdx number of blocks")
     ratio = (1 << 23) * facts.sector // facts.block
@@ -145,6 +145,6 @@ class _Walk:
             require(state in states, "vhdx block state")
             if state == _PRESENT or start:
                 self._reader.inside(start, self._block, "vhdx block")
-                self._used.add(start, start + self._block, start + self._block)
+                self._used.add(start, start + self._block)
             if state == _PRESENT:
                 self.mapped += self._block

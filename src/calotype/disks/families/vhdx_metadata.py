@@ -59,7 +59,7 @@ def metadata(reader: Reader, region: tuple[int, int]) -> Metadata:
         require(name not in items, "vhdx has a metadata item twice")
         require(size == _LENGTHS[name], "vhdx metadata item length")
         require(place >= _TABLE_BYTES and place + size <= length, "vhdx metadata item place")
-        used.add(place, place + size, place + size)
+        used.add(place, place + size)
         items[name] = reader.read(offset + place, size, "vhdx metadata item")
     used.check()
     require(items.keys() == _LENGTHS.keys(), "vhdx lacks a metadata item")

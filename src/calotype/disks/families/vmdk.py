@@ -98,9 +98,9 @@ def check(reader: Reader, found: Header) -> Finding:
     """Check the grain directories, tables, grains and, for a stream, the footer."""
     directory = found.directory
     used = RangeList("vmdk")
-    used.add(0, SECTOR, SECTOR)
+    used.add(0, SECTOR)
     end = (1 + found.descriptor_size) * SECTOR
-    used.add(SECTOR, end, end)
+    used.add(SECTOR, end)
     if directory == _AT_END:
         directory = _footer(reader, found, used)
     grains = -(-found.capacity // found.grain)
@@ -130,7 +130,7 @@ def _footer(reader: Reader, found: Header, used: RangeList) -> int:
     require(same, "vmdk footer differs from the header")
     (directory,) = struct.unpack_from("<Q", footer, 56)
     require(directory != _AT_END, "vmdk footer names another footer")
-    used.add(start, reader.size, reader.size)
+    used.add(start, reader.size)
     return int(directory)
 
 
@@ -150,13 +150,13 @@ class _Walk:
         entries = array("I")
         for window in self._reader.windows(offset, length, "vmdk grain directory"):
             entries.extend(little_endian(window))
-        self._used.add(offset, offset + length, (offset + length + SECTOR - 1) & -SECTOR)
+        self._used.add(offset, -(-(offset + length) // SECTOR) * SECTOR)
         return entries
 
     def _read_table(self, sector: int) -> bytes:
         offset = sector * SECTOR
         data = self._reader.read(offset, _TABLE_BYTES, "vmdk grain table")
-        self._used.add(offset, offset + _TABLE_BYTES, offset + _TABLE_BYTES)
+        self._used.add(offset, offset + _TABLE_BYTES)
         return data
 
     def directory(self, sector: int, tables: int) -> None:
@@ -198,7 +198,7 @@ class _Walk:
                 self._compressed_grain(start, guest)
                 continue
             reader.inside(start, min(grain, capacity - guest) * SECTOR, "vmdk grain")
-            self._used.add(start, start + length, start + length)
+            self._used.add(start, start + length)
 
     def _compressed_grain(self, start: int, guest: int) -> None:
         marker = self._reader.read(start, 12, "vmdk grain marker")
@@ -206,8 +206,7 @@ class _Walk:
         require(address == guest, "vmdk grain marker names another grain")
         require(0 < size <= 2 * self._found.grain * SECTOR, "vmdk compressed grain size")
         self._reader.inside(start + 12, size, "vmdk compressed grain")
-        end = start + 12 + size
-        self._used.add(start, end, (end + SECTOR - 1) & -SECTOR)
+        self._used.add(start, -(-(start + 12 + size) // SECTOR) * SECTOR)
 
 
 def little_endian(data: bytes, code: str = "I") -> array[int]:
