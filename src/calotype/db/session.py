@@ -9,6 +9,7 @@ PostgreSQL: 4), so that the event loop never waits for a disk. Source: architect
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from calotype.errors import Unavailable
 
 T = TypeVar("T")
+LOG = logging.getLogger("calotype.db")
 
 
 class Database:
@@ -137,5 +139,5 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _away(error: OperationalError) -> Unavailable:
-    del error
+    LOG.warning("the database refused: %s", error.orig)
     return Unavailable("the database cannot be used now", rule="database_away")
