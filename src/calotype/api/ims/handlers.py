@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every handler of this dialect, by the id of its row."""
+
+from __future__ import annotations
+
+from calotype.api.ims import images
+from calotype.flows.core import Core
+from calotype.gate.request import Handler
+
+
+def handlers(core: Core) -> dict[str, Handler]:
+    """Return the handlers of all chapters."""
+    found: dict[str, Handler] = {}
+    for chapter in (images,):
+        found |= chapter.handlers(core)
+    return found
