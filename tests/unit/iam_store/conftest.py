@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A database of its own for each test, with one account in it."""
+"""Each test on both databases, each with a database of its own and one account in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from calotype import clock, ids
-from calotype.db.session import Database, sqlite_url
+from calotype.db.session import Database, normalise_url, sqlite_url
 from calotype.db.tables import METADATA
 from calotype.iam import accounts, users
 from calotype.iam.accounts import Account
@@ -20,9 +20,13 @@ from calotype.keys import KeyProvider
 CHEAP = Cost(memory=8, passes=1)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(sqlite_url(tmp_path))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        url = sqlite_url(tmp_path)
+    else:
+        url = normalise_url(request.getfixturevalue("postgres").fresh_url())
+    database = Database(url)
     METADATA.create_all(database.engine)
     yield database
     database.close()
