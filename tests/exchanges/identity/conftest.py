@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from calotype.settings import Settings
 
 BASE = "http://cloud.example:9292"
 GOOD = "correct horse"
+READY = ("iam.role_list", "iam.role_show")  # have a handler, whatever the table says of them
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
     wanted = FirstStart(tmp_path, BASE, "images", "first password")
     bootstrap.first_start(database, room, wanted)
     rows = load_operations()
-    operations = tuple(row for row in rows if row.dialect in ("iam", "eps", "authz"))
+    operations = tuple(
+        replace(row, planned=row.planned and row.id not in READY)
+        for row in rows
+        if row.dialect in ("iam", "eps", "authz")
+    )
     render = identity.renderer(load_errors())
     gate = Gate(
         GateParts(

@@ -96,6 +96,39 @@ def test_built_in_policies_do_not_change(site: Site, acme: Tenant) -> None:
     assert site.call("PATCH", path, change, token=acme.root).status == 403
 
 
+def test_built_in_policies_are_listed_and_custom_ones_by_account(
+    site: Site, acme: Tenant, globex: Tenant
+) -> None:
+    policy = acme.policy("mine", "ims:images:list")
+
+    def names(query: str) -> list[str]:
+        found = site.ok("GET", f"/v3/roles?{query}", token=acme.root)
+        assert found["total_number"] == len(found["roles"])
+        return [one["display_name"] for one in found["roles"]]
+
+    assert names("") == [row.display_name for row in builtin.BUILTIN]
+    assert names("display_name=IMS%20FullAccess") == ["IMS FullAccess"]
+    assert names("name=te_admin") == ["Tenant Administrator"]
+    assert names("catalog=IMS&permission_type=role") == ["IMS Administrator"]
+    assert names(f"domain_id={acme.id}") == ["mine"]
+    assert names(f"domain_id={globex.id}") == []
+    shown = site.ok("GET", f"/v3/roles/{policy}", token=acme.root)["role"]
+    assert shown["display_name"] == "mine"
+    shown = site.ok("GET", f"/v3/roles/{role_id('IMS Administrator')}", token=acme.root)["role"]
+    assert (shown["domain_id"], shown["policy"]["Version"]) == (None, "1.0")
+    depends = [{"catalog": "BASE", "display_name": "Tenant Administrator"}]
+    assert shown["policy"]["Depends"] == depends
+
+
+def test_roles_are_paged(site: Site, acme: Tenant) -> None:
+    first = site.ok("GET", "/v3/roles?page=1&per_page=5", token=acme.root)
+    second = site.ok("GET", "/v3/roles?page=2&per_page=5", token=acme.root)
+    assert len(first["roles"]) == len(second["roles"]) == 5
+    assert first["roles"][0]["id"] not in {one["id"] for one in second["roles"]}
+    assert first["total_number"] == len(builtin.BUILTIN)
+    assert site.call("GET", "/v3/roles?per_page=0", token=acme.root).status == 400
+
+
 def test_a_policy_of_another_account_does_not_exist(
     site: Site, acme: Tenant, globex: Tenant
 ) -> None:

@@ -109,6 +109,18 @@ def test_every_wrong_login_has_one_answer(site: Site, acme: Tenant) -> None:
     assert replies[0].headers["WWW-Authenticate"] == f'Keystone uri="{BASE}/v3"'
 
 
+def test_a_source_that_keeps_failing_gets_429_with_the_time_to_wait(
+    site: Site, acme: Tenant
+) -> None:
+    for _ in range(100):
+        reply = site.login("nobody", "wrong horse", "acme")
+        if reply.status != 401:
+            break
+    assert reply.status == 429
+    assert int(reply.headers["Retry-After"]) >= 1
+    assert reply.body["error"]["code"] == 429
+
+
 def test_an_unknown_project_is_401_and_the_whole_system_403(site: Site, acme: Tenant) -> None:
     assert site.login("acme", GOOD, "acme", project="region-9").status == 401
     reply = site.call("POST", "/v3/auth/tokens", auth_of(scope={"system": {"all": True}}))
