@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from calotype.errors import Unauthenticated
 from calotype.gate.request import Answer, FileBody
 
 Scope = MutableMapping[str, Any]
@@ -50,6 +51,19 @@ async def send_answer(answer: Answer, request_id: str, scope: Scope, send: Send)
     sent = b"" if scope["method"] == "HEAD" or body is None else body
     await send({"type": "http.response.body", "body": sent})
     return len(sent)
+
+
+def signature_answer(error: Unauthenticated, request_id: str, auth_url: str) -> Answer:
+    """Return the refusal of a signature, the same in every dialect (contract iam.md 5.2)."""
+    return Answer(
+        401,
+        json={
+            "error_code": "APIGW.0301",
+            "error_msg": error.message,
+            "request_id": request_id,
+        },
+        headers=(("WWW-Authenticate", f'Keystone uri="{auth_url}"'),),
+    )
 
 
 async def _send_file(

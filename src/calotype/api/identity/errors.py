@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from calotype.contract.error_table import ErrorTable
 from calotype.errors import CalotypeError, Unauthenticated
+from calotype.gate.answer import signature_answer
 from calotype.gate.request import Answer, ErrorContext, Pairs, Renderer
 from calotype.gate.routes import MethodNotAllowed, RouteNotFound
 
@@ -38,7 +39,7 @@ def iam_renderer(table: ErrorTable) -> Renderer:
 
     def render(error: Exception, context: ErrorContext) -> Answer:
         if isinstance(error, Unauthenticated) and error.rule == "signature":
-            return _signature_answer(error, context)
+            return signature_answer(error, context.request_id, context.auth_url)
         status, _, message = _meaning(table, error, context)
         code: str | int = COUNT_EXCEEDED if _is_count(error) else status
         body = {"code": code, "message": message, "title": HTTPStatus(status).phrase}
@@ -52,7 +53,7 @@ def eps_renderer(table: ErrorTable) -> Renderer:
 
     def render(error: Exception, context: ErrorContext) -> Answer:
         if isinstance(error, Unauthenticated) and error.rule == "signature":
-            return _signature_answer(error, context)
+            return signature_answer(error, context.request_id, context.auth_url)
         status, code, message = _meaning(table, error, context)
         body = {"error_code": COUNT_EXCEEDED if _is_count(error) else code, "error_msg": message}
         return Answer(status, json={"error": body}, headers=_headers(error, status, context))
@@ -88,16 +89,3 @@ def _headers(error: Exception, status: int, context: ErrorContext) -> Pairs:
             if error.facts.get(fact) is not None:
                 headers.append((name, str(error.facts[fact])))
     return tuple(headers)
-
-
-def _signature_answer(error: Unauthenticated, context: ErrorContext) -> Answer:
-    """Write the refusal of a signature, the same in every dialect (contract iam.md 5.2)."""
-    return Answer(
-        401,
-        json={
-            "error_code": "APIGW.0301",
-            "error_msg": f"Incorrect IAM authentication information: {error.facts.get('why')}",
-            "request_id": context.request_id,
-        },
-        headers=(("WWW-Authenticate", f'Keystone uri="{context.auth_url}"'),),
-    )

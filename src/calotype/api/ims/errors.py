@@ -12,6 +12,7 @@ from collections.abc import Callable
 from calotype.api.ims.refusal import IMSRefusal
 from calotype.contract.error_table import ErrorTable
 from calotype.errors import CalotypeError, NotFound, Unauthenticated
+from calotype.gate.answer import signature_answer
 from calotype.gate.request import Answer, ErrorContext
 from calotype.gate.routes import MethodNotAllowed, RouteNotFound
 
@@ -23,7 +24,7 @@ def renderer(table: ErrorTable) -> Callable[[Exception, ErrorContext], Answer]:
 
     def render(error: Exception, context: ErrorContext) -> Answer:
         if isinstance(error, Unauthenticated) and error.rule == "signature":
-            return signature_answer(error, context)
+            return signature_answer(error, context.request_id, context.auth_url)
         headers: tuple[tuple[str, str], ...] = ()
         code, message = code_and_message(table, error, context)
         in_path = isinstance(error, NotFound) and "image_id" in context.params
@@ -52,19 +53,6 @@ def code_and_message(table: ErrorTable, error: Exception, context: ErrorContext)
         if code != INTERNAL:
             return code, error.message
     return INTERNAL, f"internal error, request {context.request_id}"
-
-
-def signature_answer(error: Unauthenticated, context: ErrorContext) -> Answer:
-    """Write the refusal of a signature, the same in every dialect (iam.md 5.2)."""
-    return Answer(
-        401,
-        json={
-            "error_code": "APIGW.0301",
-            "error_msg": f"Incorrect IAM authentication information: {error.facts.get('why')}",
-            "request_id": context.request_id,
-        },
-        headers=(("WWW-Authenticate", f'Keystone uri="{context.auth_url}"'),),
-    )
 
 
 def _extra(error: CalotypeError) -> tuple[tuple[str, str], ...]:
