@@ -171,14 +171,16 @@ def _root_origin_condition(wanted: str, viewer: str | None) -> ColumnElement[boo
     return or_(native, stored) if wanted == "file" else stored
 
 
-def _owner_only(name: str) -> Attribute:
-    def value(image: Image, viewer: str | None) -> str | None:
-        return image.properties.get(name) if image.owner == viewer else None
+def _data_origin(image: Image, viewer: str | None) -> str | None:
+    """Return where the bytes came from; only the owner is told, and nobody of a public image."""
+    if image.owner != viewer or image.visibility == "public":
+        return None
+    return image.properties.get("__data_origin")
 
-    def condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
-        return and_(~_foreign(viewer), has_property(name, wanted))
 
-    return Attribute(value, condition)
+def _data_origin_condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+    shown = and_(~_foreign(viewer), images.c.visibility != "public")
+    return and_(shown, has_property("__data_origin", wanted))
 
 
 ATTRIBUTES: dict[str, Attribute] = {
@@ -193,7 +195,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "__system__cmkid": _column("cmk_id"),
     "__support_arm": _flag("is_arm"),
     "__whole_image": _flag("is_whole"),
-    "__data_origin": _owner_only("__data_origin"),
+    "__data_origin": Attribute(_data_origin, _data_origin_condition),
     "__root_origin": Attribute(_root_origin, _root_origin_condition),
     "virtual_env_type": _column("env_type"),
     "hw_firmware_type": _column("firmware"),

@@ -208,6 +208,16 @@ def delete_image(conn: Connection, image_id: str, at: datetime) -> Deleted:
     return Deleted(row["blob_id"], row["owner"], row["status"], row["job_id"], row["size"])
 
 
+def has_name(conn: Connection, owner: str, name: str) -> bool:
+    """Tell whether a project has an image of this name, a killed one apart."""
+    return conn.execute(_HAS_NAME, {"project": owner, "called": name}).first() is not None
+
+
+def uploading(conn: Connection) -> tuple[tuple[str, str, str], ...]:
+    """Return id, owner and token of every image that an upload holds."""
+    return tuple((row[0], row[1], row[2]) for row in conn.execute(_UPLOADING))
+
+
 def _why_not_deleted(conn: Connection, image_id: str) -> Exception:
     image = get(conn, image_id, None)
     if image is None:
@@ -311,4 +321,17 @@ _DELETE = (
         images.c.size,
         images.c.stores,
     )
+)
+_UPLOADING = select(images.c.id, images.c.owner, images.c.job_id).where(
+    images.c.status == "saving",
+    images.c.job_id.startswith(UPLOAD_PREFIX, autoescape=True),
+)
+_HAS_NAME = (
+    select(images.c.id)
+    .where(
+        images.c.owner == bindparam("project"),
+        images.c.name_sort == bindparam("called"),
+        images.c.status != "killed",
+    )
+    .limit(1)
 )
