@@ -64,7 +64,7 @@ def run_file(file: Path) -> list[Result]:
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        raw = yaml.CSafeLoader(file.read_text(encoding="utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
     except yaml.YAMLError as error:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from calotype.cli.policy_callers import Callers, moment
 from calotype.cli.policy_lists import shown_images
@@ -108,16 +109,19 @@ class Evaluator:
     def _decide(self, raw: Mapping[str, Any], listing: bool) -> tuple[list[str], str, str]:
         request = raw["request"]
         caller, grants = self._callers.caller(raw, request)
-        path = self.world.filled(request["path"])
+        path, _, inline = self.world.filled(request["path"]).partition("?")
         try:
-            match = self._router.match(request["method"], path.encode())
+            match = self._router.match(request["method"].upper(), path.encode())
         except (RouteNotFound, MethodNotAllowed):
             return [Outcome.NOT_FOUND.value, Why.NOT_VISIBLE.value], "none", "-"
         asked = Asked(
             match.operation,
             caller,
             match.params,
-            _pairs(self.world.filled(request.get("query") or {})),
+            [
+                *parse_qsl(inline, keep_blank_values=True),
+                *_pairs(self.world.filled(request.get("query") or {})),
+            ],
             self.world.filled(request.get("body")),
         )
         verdict = self._verdict(asked, grants, request)
