@@ -20,6 +20,7 @@ from calotype.errors import (
     Unauthenticated,
     WrongMediaType,
 )
+from calotype.gate.answer import signature_answer
 from calotype.gate.request import Answer, ErrorContext, Pairs
 from calotype.gate.routes import MethodNotAllowed, RouteNotFound
 
@@ -35,7 +36,7 @@ def renderer(table: ErrorTable) -> Callable[[Exception, ErrorContext], Answer]:
 
     def render(error: Exception, context: ErrorContext) -> Answer:
         if isinstance(error, Unauthenticated) and error.rule == "signature":
-            return _signature(error, context)
+            return signature_answer(error, context.request_id, context.auth_url)
         status, text = status_and_text(table, error, context)
         return _write(status, text, _headers(status, error, context), context.accept)
 
@@ -107,16 +108,3 @@ def form_of(accept: str) -> str:
     if "application/json" in wanted:
         return "json"
     return "html" if not wanted or wanted & {"*/*", "text/html"} else "text"
-
-
-def _signature(error: Unauthenticated, context: ErrorContext) -> Answer:
-    """Write the refusal of a signature, the same in every dialect (iam.md 5.2)."""
-    return Answer(
-        401,
-        json={
-            "error_code": "APIGW.0301",
-            "error_msg": f"Incorrect IAM authentication information: {error.facts.get('why')}",
-            "request_id": context.request_id,
-        },
-        headers=(("WWW-Authenticate", f'Keystone uri="{context.auth_url}"'),),
-    )

@@ -19,6 +19,9 @@ from calotype.images import admission, listing, quota, store, tags, writing
 from calotype.images.model import Image
 from calotype.images.states import Status
 
+# The account of a foreign owner is not looked up; no rule of an account applies to such an image.
+NO_ACCOUNT = ""
+
 
 def handlers(core: Core) -> dict[str, Handler]:
     """Return the handlers of this chapter."""
@@ -113,6 +116,8 @@ def new_image(core: Core, request: Request, body: dict[str, object]) -> Image:
         if name != "id":
             image = _with(image, properties, name, value)
     image = replace(image, properties={**image.properties, **properties})
+    if image.owner != project_id:
+        image = replace(image, account_id=NO_ACCOUNT)
     _check_new(core, request, image)
     return image
 
@@ -174,6 +179,9 @@ def _update(core: Core, connection: Connection, request: Request) -> Answer:
     limits = patch.Limits.of(core.settings)
     after = patch.apply(before, changes, limits, request.caller.project_id)
     if after.owner != before.owner:
+        own = after.owner == request.caller.project_id
+        account_id = request.caller.principal.account_id if own else NO_ACCOUNT
+        after = replace(after, account_id=account_id)
         _change_owner(core, connection, before, after)
     if after.name != before.name:
         _require_free_name(core, connection, after)
