@@ -59,7 +59,8 @@ class FileWorld:
         for account, entry in self.accounts.items():
             for project in entry.get("projects") or ():
                 self.projects[project] = account
-            self.ep_accounts[account] = [str(ep) for ep in entry.get("enterprise_projects") or "0"]
+            named = [str(ep) for ep in entry.get("enterprise_projects") or ()]
+            self.ep_accounts[account] = list(dict.fromkeys(["0", *named]))
         self.ids: dict[str, str] = {}
         self.names: dict[tuple[str, str], str] = {}
         self._name_everything()
@@ -186,9 +187,9 @@ class FileWorld:
         if kind == "access_key":
             return entity_id in self.keys
         name = self.names.get((KINDS[kind], entity_id))
-        return name is not None and self.id_of("accounts", self.account_of(kind, name)) == (
-            account_id
-        )
+        if name is None or account_id is None:
+            return name is not None
+        return self.id_of("accounts", self.account_of(kind, name)) == account_id
 
     def key_owner(self, access_key: str) -> str | None:
         """Return the user of an access key of the file."""

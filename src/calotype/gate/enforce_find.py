@@ -12,6 +12,7 @@ from dataclasses import replace
 from calotype.contract.loader import IMAGE_DIALECTS
 from calotype.gate.enforce_types import Asked, Found, TargetImage, Wanted, World
 from calotype.images.visibility import visible
+from calotype.principal import PrincipalType
 
 _KINDS = {
     "user_id": "user",
@@ -79,21 +80,23 @@ def _find_member(asked: Asked, wanted: Wanted, image: TargetImage, world: World)
 def _find_entities(asked: Asked, wanted: Wanted, world: World) -> Wanted:
     if asked.operation.dialect == "authz":
         return wanted  # accounts and decisions are the handler's; the row itself is guarded
-    account_id = asked.caller.principal.account_id
+    principal = asked.caller.principal
+    is_token = principal.type is PrincipalType.OPERATOR
+    account_id = None if is_token else principal.account_id
     domain = asked.params.get("domain_id")
-    if domain is not None and domain != account_id:
-        raise Missing("entity", domain)
+    if domain is not None and account_id is not None and domain != account_id:
+        raise Missing("domain", domain)
     for name, kind in _KINDS.items():
         value = asked.params.get(name)
         if value is not None and not world.entity(kind, value, account_id):
-            raise Missing("entity", value)
+            raise Missing(kind, value)
     if wanted.user_id is not None and not world.entity("user", wanted.user_id, account_id):
-        raise Missing("entity", wanted.user_id)
+        raise Missing("user", wanted.user_id)
     key = asked.params.get("access_key")
     if key is not None:
         return replace(wanted, user_id=world.key_owner(key) or "")
     if asked.operation.target == "moved_image":
         assert wanted.project_id is not None
         if not world.entity("project", wanted.project_id, account_id):
-            raise Missing("entity", wanted.project_id)
+            raise Missing("project", wanted.project_id)
     return wanted

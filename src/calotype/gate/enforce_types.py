@@ -208,7 +208,8 @@ class Verdict:
         """Return the refusal as an error of the core; call it only when nothing was allowed."""
         if self.decision is Outcome.NOT_FOUND:
             text = f"No {self.kind} found with ID {self.wanted_id}"
-            rule = self.rule or f"{self.kind}_not_found"
+            own = self.kind in ("image", "member", "job")
+            rule = f"{self.kind}_not_found" if own else "entity_not_found"
             return NotFound(text, rule=rule, kind=self.kind, id=self.wanted_id)
         text = f"{self._cause()} (decision {self.decision_id})"
         facts = {"reason": self.reason.value, "decision_id": self.decision_id}

@@ -155,6 +155,14 @@ def test_a_missing_job_is_400_in_the_ims_dialect() -> None:
     assert (code, load_errors().status(code, in_path=True)) == ("IMG.0023", 400)
 
 
+def test_a_missing_entity_is_named_by_its_kind() -> None:
+    error = _error(asked("GET", f"/v3/users/{'0' * 32}"))
+    assert isinstance(error, NotFound)
+    assert (error.rule, error.facts["kind"]) == ("entity_not_found", "user")
+    wire = load_errors().wire(error)
+    assert (wire.iam, wire.eps) == (404, "EPS.0005")
+
+
 def test_a_reserved_name_is_a_read_only_error() -> None:
     error = _error(asked("POST", "/v2/images", {"status": "active"}, caller=ROOT))
     assert isinstance(error, ReadOnly)
