@@ -7,19 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
-from calotype.db.session import Database, sqlite_url
+from calotype.db.session import Database, normalise_url, sqlite_url
 from calotype.db.tables import METADATA
-from tests.unit.images import pg_server
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    with pg_server.running() as url:
-        if url is None:
-            pytest.skip("no PostgreSQL is installed")
-        yield url
+from tests.backends.postgres import PostgresServer
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -27,10 +18,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "sqlite":
         database = Database(sqlite_url(tmp_path))
     else:
-        database = Database(request.getfixturevalue("postgresql"))
-        with database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA public CASCADE"))
-            connection.execute(text("CREATE SCHEMA public"))
+        server: PostgresServer = request.getfixturevalue("postgres")
+        database = Database(normalise_url(server.fresh_url()))
     METADATA.create_all(database.engine)
     yield database
     database.close()
