@@ -3,6 +3,7 @@
 
 Every function takes the field's name and value, returns the value as the core wants it, and raises
 IMSRefusal naming field, value and what is allowed. `None` and absence are the same (ims.md C2).
+Text that is no Unicode (half of a surrogate pair, which JSON can spell) is refused everywhere.
 """
 
 from __future__ import annotations
@@ -19,8 +20,28 @@ NAME_LIMIT = 128
 DESCRIPTION_LIMIT = 1024
 NOT_IN_DESCRIPTION = re.compile(r"[\x00-\x1f\x7f<>\u202A-\u202E\u2066-\u2069]")
 TAG = re.compile(r"[A-Za-z0-9_-]{1,36}(?:[.=][A-Za-z0-9_-]{0,43})?\Z")
+TAG_KEY_LIMIT = 36
+TAG_VALUE_LIMIT = 43
 NOT_IN_PAIR = re.compile(r"[=*<>\\,|/\x00-\x1f\x7f]")
 INTEGER_LIMIT = 2147483647
+OS_TYPES = ("Linux", "Windows", "Other")
+FIRMWARE = ("bios", "uefi")
+ARCHITECTURES = ("x86", "arm")
+SUPPORT_FLAGS = (
+    "__support_kvm",
+    "__support_xen",
+    "__support_largememory",
+    "__support_diskintensive",
+    "__support_highperformance",
+    "__support_xen_hana",
+    "__support_kvm_infiniband",
+    "__support_amd",
+    "__support_fc_inject",
+    "__support_kvm_hi1822_hisriov",
+    "__support_kvm_hi1822_hivirtionet",
+    "__support_arm",
+)
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 Pair = tuple[str, str]
 
@@ -31,6 +52,8 @@ def text(field: str, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise refuse(MALFORMED, field, value, "it must be a string")
+    if _HALF_PAIR.search(value):
+        raise IMSRefusal(MALFORMED, f"{field}: the text is not Unicode", field=field)
     return value
 
 
@@ -43,9 +66,18 @@ def boolean(field: str, value: object, *, default: bool = False) -> bool:
     return value
 
 
+def array(field: str, value: object) -> list[object]:
+    """Return an optional array; an absent one is empty."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise refuse(MALFORMED, field, value, "it must be an array")
+    return value
+
+
 def word(field: str, value: object, allowed: Sequence[str], code: str) -> str | None:
-    """Return an optional word out of `allowed`; compared with case."""
-    found = text(field, value)
+    """Return an optional word out of `allowed`, compared with case; `""` counts as absent (M24)."""
+    found = text(field, value) or None
     if found is not None and found not in allowed:
         raise refuse(code, field, found, f"allowed: {', '.join(allowed)}")
     return found
@@ -58,26 +90,34 @@ def integer(field: str, value: object, low: int, high: int, code: str) -> int:
     return value
 
 
+def size(field: str, value: object) -> int | None:
+    """Return an optional integer without a range: a memory or disk size that another kind has."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse("IMG.0055", field, value, "it must be an integer")
+    return value
+
+
 def name(value: object, field: str = "name") -> str:
     """Return an image name (values.md 2)."""
-    if value is None or value == "":
+    found = text(field, value)
+    if not found:
         raise IMSRefusal("IMG.0013", f"{field} is missing", field=field)
-    if not isinstance(value, str):
-        raise refuse(MALFORMED, field, value, "it must be a string")
-    if len(value) > NAME_LIMIT:
+    if len(found) > NAME_LIMIT:
         raise IMSRefusal(
             "IMG.0002",
-            f"{field} has {len(value)} characters; at most {NAME_LIMIT} are allowed",
+            f"{field} has {len(found)} characters; at most {NAME_LIMIT} are allowed",
             field=field,
         )
-    if not NAME.match(value):
+    if not NAME.match(found):
         raise refuse(
             "IMG.0003",
             field,
-            value,
+            found,
             "letters, digits, CJK, '-', '.', '_' and inner spaces are allowed",
         )
-    return value
+    return found
 
 
 def description(value: object, field: str = "description") -> str | None:
@@ -124,51 +164,59 @@ def string_tag(value: object, field: str) -> Pair:
         raise refuse(MALFORMED, field, value, "it must be a string")
     if not TAG.match(value):
         raise refuse("IMG.0115", field, value, "key or key=value, letters, digits, '_' and '-'")
-    parts = re.split(r"[.=]", value, maxsplit=1)
-    return parts[0], parts[1] if len(parts) > 1 else ""
+    key, *content = re.split(r"[.=]", value, maxsplit=1)
+    return key, content[0] if content else ""
 
 
 def pair_tag(value: object, field: str) -> Pair:
     """Return the pair of a key/value tag, trimmed (values.md 3)."""
-    if not isinstance(value, dict) or set(value) != {"key", "value"}:
-        raise refuse(MALFORMED, field, value, "it must be an object of exactly key and value")
-    key, content = value["key"], value["value"]
-    if not isinstance(key, str) or not isinstance(content, str):
-        raise refuse(MALFORMED, field, value, "key and value must be strings")
+    if not isinstance(value, dict):
+        raise refuse(MALFORMED, field, value, "it must be an object of key and value")
+    key, content = (
+        text(f"{field}.key", value.get("key")),
+        text(f"{field}.value", value.get("value")),
+    )
+    if key is None or content is None or len(value) > 2:
+        raise refuse("IMG.0115", field, value, "it must be an object of exactly key and value")
     key, content = key.strip(" "), content.strip(" ")
-    good = 1 <= len(key) <= 36 and len(content) <= 43
+    good = 1 <= len(key) <= TAG_KEY_LIMIT and len(content) <= TAG_VALUE_LIMIT
     if not good or NOT_IN_PAIR.search(key) or NOT_IN_PAIR.search(content):
         raise refuse(
             "IMG.0115",
             field,
             value,
-            r"key of 1 to 36 and value of 0 to 43 characters without = * < > \ , | /",
+            f"key of 1 to {TAG_KEY_LIMIT} and value of 0 to {TAG_VALUE_LIMIT} characters without"
+            r" = * < > \ , | / and control characters",
         )
     return key, content
 
 
 def tags(body: dict[str, object], limit: int, prefix: str = "") -> list[Pair]:
     """Return the tags of a creation out of `tags` or `image_tags` (ims.md C6)."""
-    strings = _list(body, "tags", prefix)
-    pairs = _list(body, "image_tags", prefix)
+    strings = _tag_list(body, "tags", limit, prefix)
+    pairs = _tag_list(body, "image_tags", limit, prefix)
     if strings and pairs:
-        raise IMSRefusal("IMG.0115", f"{prefix}tags and {prefix}image_tags are both given")
-    found = [string_tag(item, f"{prefix}tags[{index}]") for index, item in enumerate(strings)]
-    found += [pair_tag(item, f"{prefix}image_tags[{index}]") for index, item in enumerate(pairs)]
-    keys = [key for key, _ in found]
-    if len(set(keys)) != len(keys):
-        raise IMSRefusal("IMG.0115", f"{prefix}tags: a key occurs twice", field="tags")
+        raise IMSRefusal(
+            "IMG.0115",
+            f"{prefix}tags and {prefix}image_tags exclude each other",
+            field=f"{prefix}image_tags",
+        )
+    return strings or pairs
+
+
+def _tag_list(body: dict[str, object], field: str, limit: int, prefix: str) -> list[Pair]:
+    place = prefix + field
+    read = string_tag if field == "tags" else pair_tag
+    found = [
+        read(item, f"{place}[{index}]") for index, item in enumerate(array(place, body.get(field)))
+    ]
+    seen: set[str] = set()
+    for key, _ in found:
+        if key in seen:
+            raise refuse("IMG.0115", place, key, "a key may occur once")
+        seen.add(key)
     if len(found) > limit:
         raise IMSRefusal(
-            "IMG.0116", f"{prefix}tags: {len(found)} tags; at most {limit} are allowed"
+            "IMG.0116", f"{place}: {len(found)} tags; at most {limit} are allowed", field=place
         )
     return found
-
-
-def _list(body: dict[str, object], field: str, prefix: str) -> list[object]:
-    value = body.get(field)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise refuse(MALFORMED, prefix + field, value, "it must be an array")
-    return value

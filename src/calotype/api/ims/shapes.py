@@ -11,12 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 from calotype import clock
+from calotype.contract import catalogue
 from calotype.images import attributes
 from calotype.images.model import Image
 
 _STATUS = {"uploading": "saving", "importing": "saving"}
-_NOT_SHOWN_OF_FOREIGN = frozenset({"__data_origin"})
-_COMPUTED = frozenset({"__image_size", "__imagetype", "__isregistered", "__image_source_type"})
+_BASE = frozenset(
+    "id name status visibility protected owner container_format disk_format min_disk min_ram size"
+    " virtual_size checksum tags created_at updated_at file self schema".split()
+)
+# Never taken from what is stored as a property: computed, kept in columns, or not for this dialect.
+_NOT_PROPERTIES = _BASE | attributes.ATTRIBUTES.keys() | {"__image_location"}
+_BOOLEANS = frozenset({"__system_support_market"})
 
 
 def image_body(
@@ -24,12 +30,9 @@ def image_body(
 ) -> dict[str, Any]:
     """Return the whole image. `project_id` and `account_id` are the viewer's."""
     kind = attributes.image_type(image, project_id)
-    foreign = image.account_id != account_id
-    body = _base(image, kind)
-    body["enterprise_project_id"] = (
-        image.enterprise_project_id if eps_enabled and not foreign else "0"
-    )
-    body |= _optional(image)
+    shows_project = eps_enabled and image.account_id == account_id
+    body = _base(image, kind) | _optional(image)
+    body["enterprise_project_id"] = image.enterprise_project_id if shows_project else "0"
     body |= {
         "__imagetype": kind,
         "__isregistered": "true",
@@ -39,11 +42,11 @@ def image_body(
         "__platform": image.platform,
     }
     for name, value in image.properties.items():
-        if value is None or name in body or name in _COMPUTED:
-            continue
-        if foreign and name in _NOT_SHOWN_OF_FOREIGN:
-            continue
-        body[name] = value
+        if value is not None and name not in _NOT_PROPERTIES:
+            body[name] = value == "true" if name in _BOOLEANS else value
+    origin = attributes.read(image, "__data_origin", project_id)
+    if origin is not None and kind != attributes.GOLD:
+        body["__data_origin"] = origin
     return body
 
 
@@ -53,7 +56,7 @@ def _base(image: Image, kind: str) -> dict[str, Any]:
         "id": image.id,
         "name": image.name or "",
         "status": _STATUS.get(image.status, image.status),
-        "visibility": {"gold": "public"}.get(kind, kind),
+        "visibility": "public" if kind == attributes.GOLD else kind,
         "protected": image.protected,
         "owner": image.owner,
         "container_format": image.container_format or "bare",
@@ -74,20 +77,18 @@ def _base(image: Image, kind: str) -> dict[str, Any]:
 
 
 def _optional(image: Image) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    if image.active_at is not None:
-        body["active_at"] = clock.to_seconds(image.active_at)
-    if image.max_ram is not None:
-        body["max_ram"] = image.max_ram
-    if image.firmware is not None:
-        body["hw_firmware_type"] = image.firmware
+    """Return what is shown only when the image has it."""
+    found: dict[str, Any] = {
+        "active_at": None if image.active_at is None else clock.to_seconds(image.active_at),
+        "max_ram": image.max_ram,
+        "hw_firmware_type": image.firmware,
+        "__system__cmkid": image.cmk_id,
+        "__support_arm": "true" if image.is_arm else None,
+        "__whole_image": True if image.is_whole else None,
+        "__root_origin": attributes.read(image, "__root_origin", None),
+    }
     if image.env_type != "DataImage":
-        body["__os_version"] = image.os_version or "Other Linux(64 bit)"
-        body["__os_bit"] = image.os_bit or "64"
-    if image.cmk_id is not None:
-        body["__system__cmkid"] = image.cmk_id
-    if image.is_arm:
-        body["__support_arm"] = "true"
-    if image.is_whole:
-        body["__whole_image"] = True
-    return body
+        usual = catalogue.default_for(image.os_type)
+        found["__os_version"] = image.os_version or usual.os_version
+        found["__os_bit"] = image.os_bit or str(usual.bits)
+    return {name: value for name, value in found.items() if value is not None}
