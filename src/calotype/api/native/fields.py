@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from calotype import ids
-from calotype.errors import Invalid, NotAllowed, ReadOnly
+from calotype.errors import Invalid, NotAllowed
 
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 DISK_FORMATS = (
@@ -26,13 +26,13 @@ VALUE_LIMIT = 65535
 DESCRIPTION_LIMIT = 1024
 UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 DELETION_POLICIES = ("on_image_deletion", "do_not_delete")
-TRUE_ONLY = frozenset(
+FLAGS = frozenset(
     "__support_kvm __support_xen __support_largememory __support_diskintensive"
     " __support_highperformance __support_xen_hana __support_kvm_infiniband __support_amd"
     " __support_kvm_hi1822_hisriov __support_kvm_hi1822_hivirtionet __is_config_init"
     " __support_fc_inject".split()
 )
-GPU = frozenset({"__support_xen_gpu_type", "__support_kvm_gpu_type"})
+GPU_TYPES = frozenset({"__support_xen_gpu_type", "__support_kvm_gpu_type"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 _NOT_IN_DESCRIPTION = re.compile(r"[\x00-\x1f\x7f<>\u202a-\u202e\u2066-\u2069]")
@@ -85,15 +85,13 @@ def system(name: str, value: object) -> str:
     elif name == "hw_firmware_type":
         if text not in ("bios", "uefi"):
             wrong(name, text, "allowed: bios, uefi")
-    elif name in TRUE_ONLY:
+    elif name in FLAGS:
         if text.lower() not in ("true", "false"):
             wrong(name, text, "allowed: true, false")
         return text.lower()
-    elif name in GPU:
+    elif name in GPU_TYPES:
         if not _GPU_WORD.match(text):
             wrong(name, text, "1 to 64 letters, digits and _")
-    elif name.startswith("__support_"):
-        raise ReadOnly(f"Attribute '{name}' is reserved.", rule="read_only_attribute", field=name)
     return text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from calotype.api.native.fields import BASE
+from calotype.api.native.fields import BASE, FLAGS, GPU_TYPES
 from calotype.errors import ReadOnly
 
 READ_ONLY = frozenset(
@@ -24,9 +24,13 @@ SYSTEM_READ_ONLY = frozenset(
     " __system_support_market __image_displayname __support_agent_list active_at"
     " virtual_env_type enterprise_project_id _sys_enterprise_project_id".split()
 )
-SYSTEM_WRITABLE = frozenset(
-    "__os_version __description __is_config_init max_ram hw_firmware_type"
-    " hw_vif_multiqueue_enabled os_shutdown_timeout".split()
+SYSTEM_WRITABLE = (
+    frozenset(
+        "__os_version __description max_ram hw_firmware_type hw_vif_multiqueue_enabled"
+        " os_shutdown_timeout".split()
+    )
+    | FLAGS
+    | GPU_TYPES
 )
 AT_CREATION_ONLY = "__os_feature_list"
 
@@ -50,7 +54,7 @@ def kind(name: str) -> Kind:
         raise _reserved(name)
     if name in SYSTEM_READ_ONLY:
         return Kind.DROPPED
-    if name in SYSTEM_WRITABLE or name == AT_CREATION_ONLY or name.startswith("__support_"):
+    if name in SYSTEM_WRITABLE or name == AT_CREATION_ONLY:
         return Kind.SYSTEM
     if name.startswith(("__", "_sys_")):
         raise _reserved(name)
