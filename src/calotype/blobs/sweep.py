@@ -8,7 +8,7 @@ that this service makes are ever touched in a store; everything else there is so
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -46,7 +46,16 @@ class Swept:
 class Sweeper:
     """Sweeps the stores and the scratch of this host."""
 
-    def __init__(self, db: Database, stores: Stores, scratch: Scratch, open_jobs: OpenJobs) -> None:
+    def __init__(
+        self,
+        db: Database,
+        stores: Stores,
+        scratch: Scratch,
+        open_jobs: OpenJobs,
+        others: Mapping[str, Callable[[str], object]] | None = None,
+    ) -> None:
+        """`others`: further places of leases, with what removes a name there."""
+        self._others = dict(others or {})
         self._db = db
         self._stores = stores
         self._scratch = scratch
@@ -100,7 +109,7 @@ class Sweeper:
         return (name for name in names if name not in known)
 
     def _places(self) -> tuple[str, ...]:
-        return (self._scratch.place, *self._stores.ids())
+        return (self._scratch.place, *self._stores.ids(), *self._others)
 
     def _reaches(self, lease: Lease) -> bool:
         return lease.place in self._places()
@@ -128,6 +137,8 @@ class Sweeper:
             return False
         if lease.place == self._scratch.place:
             self._scratch.remove(lease.name)
+        elif lease.place in self._others:
+            self._others[lease.place](lease.name)
         else:
             self._stores.get(lease.place).delete(lease.name)
         condemned = Lease(lease.place, lease.name, leases.SWEEPER)

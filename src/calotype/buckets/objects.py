@@ -66,6 +66,10 @@ class OpenBucket(Protocol):
         """Return a read-only descriptor of exactly this version, None when it is not local."""
         ...
 
+    def file_name(self, key: str, label: str) -> str:
+        """Return the name of the file that `stage` makes, empty when it makes the object itself."""
+        ...
+
     def stage(self, key: str, source: Path, label: str, *, move: bool = False) -> Staged:
         """Bring a file where the object will be. Raises Conflict (`object_exists`).
 
@@ -117,10 +121,14 @@ class CreatedBucket:
         """Return a descriptor of exactly this version, None when the store is not local."""
         return self._store.open(self._version(key, etag).file)
 
+    def file_name(self, key: str, label: str) -> str:
+        """Return the name of a file; nothing of the key itself is in it."""
+        digest = hashlib.sha256(object_key(key).encode()).hexdigest()
+        return f"{self._name}/{digest}-{label}"
+
     def stage(self, key: str, source: Path, label: str, *, move: bool = False) -> Staged:
         """Store the file under its final name; no row knows it yet."""
-        digest = hashlib.sha256(object_key(key).encode()).hexdigest()
-        file = f"{self._name}/{digest}-{label}"
+        file = self.file_name(key, label)
         found = self._store.put(file, source, move=move)
         return Staged(key, file, found.size, label)
 
@@ -195,6 +203,10 @@ class AttachedBucket:
     def open(self, key: str, etag: str) -> int | None:
         """Return None: the bytes are elsewhere."""
         return None
+
+    def file_name(self, key: str, label: str) -> str:
+        """Return nothing: the object is made at once."""
+        return ""
 
     def stage(self, key: str, source: Path, label: str, *, move: bool = False) -> Staged:
         """Put the object, whole; an existing one is not overwritten.

@@ -155,6 +155,10 @@ class BucketRoom:
             removed += remove_files(self.store(), (file for file in old if file not in used))
         return removed
 
+    def discard(self, file: str) -> None:
+        """Remove a file of a created bucket that no object is."""
+        self.store().delete(file)
+
     def store(self) -> Store:
         """Return where created buckets lie."""
         with self._lock:

@@ -54,12 +54,21 @@ def children(conn: Connection, job_id: str) -> tuple[Job, ...]:
     return tuple(from_row(row) for row in rows)
 
 
+def children_of(conn: Connection, job_ids: Sequence[str]) -> dict[str, tuple[Job, ...]]:
+    """Return the sub jobs of each of these jobs that has any."""
+    found: dict[str, list[Job]] = {}
+    if job_ids:
+        for row in conn.execute(_GET_CHILDREN_OF, {"ids": list(job_ids)}).mappings():
+            found.setdefault(row["parent_id"], []).append(from_row(row))
+    return {parent: tuple(subs) for parent, subs in found.items()}
+
+
 def page(
     conn: Connection, project_id: str, status: Status | None, marker: str | None, limit: int
 ) -> tuple[Job, ...]:
     """Return jobs of a project, newest first, after `marker`; sub jobs are not among them.
 
-    Raises Invalid (`marker_unknown`) when the marker is no job of the project.
+    Raises Invalid (`marker`) when the marker is no job of the project.
     """
     query = (
         select(jobs)
@@ -74,7 +83,7 @@ def page(
         if last is None:
             raise Invalid(
                 "marker is no job of this project",
-                rule="marker_unknown",
+                rule="marker",
                 field="marker",
                 value=marker,
             )
@@ -89,9 +98,18 @@ def count_open(conn: Connection, project_id: str, kinds: Collection[str]) -> int
     return int(conn.execute(_COUNT_OPEN, values).scalar_one())
 
 
-def is_writing(conn: Connection, image_id: str, target: str) -> bool:
-    """Tell whether an unfinished job of this image writes the object `target` (bucket:key)."""
-    return conn.execute(_WRITING, {"image": image_id, "object": target}).first() is not None
+def is_writing(conn: Connection, image_id: str, target: str, *, besides: str | None = None) -> bool:
+    """Tell whether an unfinished job of this image writes the object `target` (bucket:key).
+
+    `besides`: a job that does not count.
+    """
+    values = {"image": image_id, "object": target, "besides": besides or ""}
+    return conn.execute(_WRITING, values).first() is not None
+
+
+def holds_image(conn: Connection, image_id: str) -> bool:
+    """Tell whether an unfinished job works on this image: then it is not deleted."""
+    return conn.execute(_ON_IMAGE, {"image": image_id}).first() is not None
 
 
 def open_ids(conn: Connection, ids: Collection[str]) -> set[str]:
@@ -198,6 +216,11 @@ _GET = select(jobs).where(_ID)
 _GET_CHILDREN = (
     select(jobs).where(jobs.c.parent_id == bindparam("job")).order_by(jobs.c.position, jobs.c.id)
 )
+_GET_CHILDREN_OF = (
+    select(jobs)
+    .where(jobs.c.parent_id.in_(bindparam("ids", expanding=True)))
+    .order_by(jobs.c.position, jobs.c.id)
+)
 _COUNT_OPEN = (
     select(func.count())
     .select_from(jobs)
@@ -210,9 +233,15 @@ _COUNT_OPEN = (
 )
 _WRITING = (
     select(jobs.c.id)
-    .where(jobs.c.image_id == bindparam("image"), jobs.c.object == bindparam("object"), _OPEN)
+    .where(
+        jobs.c.image_id == bindparam("image"),
+        jobs.c.object == bindparam("object"),
+        jobs.c.id != bindparam("besides"),
+        _OPEN,
+    )
     .limit(1)
 )
+_ON_IMAGE = select(jobs.c.id).where(jobs.c.image_id == bindparam("image"), _OPEN).limit(1)
 _OPEN_AMONG = select(jobs.c.id).where(jobs.c.id.in_(bindparam("ids", expanding=True)), _OPEN)
 _NOW = bindparam("now", type_=BigInteger)
 _PERCENT = bindparam("percent", type_=Float)
