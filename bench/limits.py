@@ -356,6 +356,12 @@ def interleaved(
     return {name: Series(tuple(figures)) for name, figures in values.items()}
 
 
+def paired(result: Mapping[str, Series], ours: str, limit: str) -> float:
+    """Return the median over the rounds of ours / limit: load that both felt cancels out."""
+    pairs = zip(result[ours].values, result[limit].values, strict=True)
+    return statistics.median(mine / theirs for mine, theirs in pairs)
+
+
 def random_file(path: Path, size: int) -> Path:
     """Write `size` bytes that no one can compress or skip; returns the path."""
     block = os.urandom(min(size, 16 * MIB))

@@ -18,6 +18,7 @@ from bench.limits import (
     interleaved,
     nginx,
     nginx_program,
+    paired,
     random_file,
     started,
     together,
@@ -89,6 +90,7 @@ def test_interleaved_runs_take_turns_and_give_medians() -> None:
     assert (result["one"].median, result["two"].median) == (3.0, 2.0)
     assert result["two"] == Series((2.0, 2.0, 2.0))
     assert result["one"].spread == pytest.approx(4 / 3)
+    assert paired(result, "one", "two") == 1.5
 
 
 def test_the_table_says_how_much_of_the_limit_is_reached_and_whether_that_is_enough(
