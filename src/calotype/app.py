@@ -12,8 +12,10 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from sqlalchemy import Connection
+from uvicorn._types import ASGI3Application
 
 from calotype import clock, log
 from calotype.api import identity, ims, native
@@ -194,7 +196,7 @@ def run_service(settings: Settings, *, worker: bool) -> int:
     listen = Listen(settings.host, settings.port, None, settings.tls_cert, settings.tls_key)
     hooks = Hooks(start=start, ready=announce, drain=drain)
     try:
-        return serve(gate, listen, limits=_limits(settings), hooks=hooks)
+        return serve(cast(ASGI3Application, gate), listen, limits=_limits(settings), hooks=hooks)
     finally:
         trail.close()
         core.iam.close()
