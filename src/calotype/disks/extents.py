@@ -46,12 +46,14 @@ class UnitMap:
             self.overlap()
         units[first : first + count] = b"\1" * count
 
-    def shared(self, unit: int) -> None:
-        """Count one more of several small things in a unit (compressed clusters)."""
-        used = self.units[unit]
-        if used == _EXCLUSIVE:
-            self.overlap()
-        self.units[unit] = 2 if used == 0 else min(used + 1, 255)
+    def share(self, first: int, last: int) -> None:
+        """Count one more of several small things in each unit (compressed clusters)."""
+        units = self.units
+        for unit in range(first, last + 1):
+            used = units[unit]
+            if used == _EXCLUSIVE:
+                self.overlap()
+            units[unit] = used + 1 if 2 <= used < 255 else used or 2
 
     def overlap(self) -> None:
         """Refuse the file because a unit is used twice."""
@@ -76,10 +78,16 @@ class RangeList:
         self._flush()
         self._start, self._end = start, end
 
-    def add_loose(self, start: int, end: int) -> None:
-        """Add a range that reaches `end` at least; it is never joined, for others may follow."""
+    def add_loose(self, ranges: list[tuple[int, int]]) -> None:
+        """Add ranges whose end is the least that is possible; they are never joined."""
         self._flush()
-        self._store(start, end)
+        key, bucket = -1, array("Q")
+        for start, end in ranges:
+            if start >> _BUCKET_BITS != key or len(bucket) >= _MAX_IN_BUCKET:
+                key = start >> _BUCKET_BITS
+                bucket = self._bucket(start)
+            bucket.append(start << _LENGTH_BITS | end - start)
+        self._count += len(ranges)
 
     def _flush(self) -> None:
         if self._end:
@@ -92,16 +100,15 @@ class RangeList:
             if self._long.setdefault(start, end) != end:
                 self._overlap()
             length = _LONG
-        if start >= _MAX_START or self._count >= _MAX_RANGES:
-            refuse(Reason.EXPANSION_LIMIT, f"{self._what}: in more pieces than can be checked")
         self._count += 1
-        key = start >> _BUCKET_BITS
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = array("Q")
-        elif len(bucket) >= _MAX_IN_BUCKET:
+        self._bucket(start).append(start << _LENGTH_BITS | length)
+
+    def _bucket(self, start: int) -> array[int]:
+        bucket = self._buckets.setdefault(start >> _BUCKET_BITS, array("Q"))
+        full = self._count >= _MAX_RANGES or len(bucket) >= _MAX_IN_BUCKET
+        if full or start >= _MAX_START:
             refuse(Reason.EXPANSION_LIMIT, f"{self._what}: in more pieces than can be checked")
-        bucket.append(start << _LENGTH_BITS | length)
+        return bucket
 
     def check(self) -> None:
         """Refuse the file if any two ranges overlap."""

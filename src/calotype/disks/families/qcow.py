@@ -47,6 +47,7 @@ def header(reader: Reader) -> Header:
 
 def check(reader: Reader, found: Header) -> Finding:
     """Check the L1 table, every L2 table and the place of every cluster."""
+    require(found.virtual_size % 512 == 0, "qcow size is not in sectors")
     walk = _Walk(reader, found)
     walk.top()
     return Finding(Format.QCOW, found.virtual_size, walk.mapped)

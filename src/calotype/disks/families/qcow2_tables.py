@@ -27,7 +27,6 @@ _OFFSET = 0x00FFFFFFFFFFFE00
 _L1_RESERVED = 0x7F000000000001FF
 _L2_RESERVED = 0x3F000000000001FE
 _REFCOUNT_RESERVED = 0x1FF
-_MAX_COMPRESSED = 1 << 25
 _SATURATED = bytes([0, *([255] * 255)])
 
 
@@ -122,6 +121,7 @@ class Tables:
         reserved = _L2_RESERVED | (0 if self._found.version == 3 else _ZERO)
         low = size - 1
         mapped = 0
+        compressed: list[int] = []
         # The inner loop of the whole inspection: plain tests, no calls for the common entry.
         for entry in entries:
             if entry == 0:
@@ -130,7 +130,7 @@ class Tables:
             if guest >= end:
                 refuse(Reason.CORRUPT, "qcow2 L2 entry past the virtual size")
             if entry & _COMPRESSED:
-                self._compressed_cluster(entry)
+                compressed.append(entry)
                 mapped += size
                 guest += size
                 continue
@@ -149,6 +149,7 @@ class Tables:
             elif not entry & _ZERO or entry & _COPIED:
                 refuse(Reason.CORRUPT, "qcow2 L2 table entry")
             guest += size
+        self._compressed_clusters(compressed)
         self.mapped += mapped
         return guest
 
@@ -156,6 +157,7 @@ class Tables:
         """Check extended L2 entries, each followed by the bitmaps of its 32 subclusters."""
         size, end = self._size, self._found.virtual_size
         part = size >> 5
+        compressed: list[int] = []
         for position in range(0, len(entries), 2):
             entry, bitmap = entries[position], entries[position + 1]
             allocated, zero = bitmap & 0xFFFFFFFF, bitmap >> 32
@@ -165,7 +167,7 @@ class Tables:
             place = entry & _OFFSET
             if entry & _COMPRESSED:
                 require(bitmap == 0, "qcow2 compressed cluster with subclusters")
-                self._compressed_cluster(entry)
+                compressed.append(entry)
                 self.mapped += size
             elif place:
                 bad = entry & (_L2_RESERVED | _ZERO) or place & (size - 1)
@@ -177,24 +179,30 @@ class Tables:
             else:
                 require(entry == 0 and allocated == 0, "qcow2 L2 table entry")
             guest += size
+        self._compressed_clusters(compressed)
         return guest
 
-    def _compressed_cluster(self, entry: int) -> None:
-        require(not entry & _COPIED, "qcow2 compressed cluster entry")
-        split = 62 - (self._bits - 8)
-        place = entry & ((1 << split) - 1)
-        sectors = ((entry & (_COMPRESSED - 1)) >> split) + 1
-        high_end = (place | 511) + 1 + (sectors - 1) * 512
-        low_end = max(place + 1, high_end - 511)
-        self._reader.inside(place, low_end - place, "qcow2 compressed cluster")
-        self._compressed += 1
-        if self._compressed & 0xFFF == 0:
-            unpacked = self._compressed << self._bits
-            check_ratio(unpacked, self._reader.size, "qcow2 compressed clusters")
-            require(self._compressed <= _MAX_COMPRESSED, "qcow2 number of compressed clusters")
-        self._ranges.add_loose(place, low_end)
-        for unit in range(place >> self._bits, ((high_end - 1) >> self._bits) + 1):
-            self._map.shared(unit)
+    def _compressed_clusters(self, entries: list[int]) -> None:
+        """Check compressed clusters: anywhere in the file, length counted in sectors."""
+        self._compressed += len(entries)
+        unpacked = self._compressed << self._bits
+        check_ratio(unpacked, self._reader.size, "qcow2 compressed clusters")
+        bits, stored = self._bits, self._reader.size
+        split = 62 - (bits - 8)
+        place_mask, count_mask = (1 << split) - 1, (1 << (bits - 8)) - 1
+        ranges = []
+        for entry in entries:
+            if entry & _COPIED:
+                refuse(Reason.CORRUPT, "qcow2 compressed cluster entry")
+            place = entry & place_mask
+            high_end = (place | 511) + 1 + (((entry >> split) & count_mask) << 9)
+            # The last sector is used in part: one byte of it at least.
+            low_end = high_end - 511 if high_end - 511 > place else place + 1
+            if low_end > stored:
+                self._reader.inside(place, low_end - place, "qcow2 compressed cluster")
+            ranges.append((place, low_end))
+            self._map.share(place >> bits, (high_end - 1) >> bits)
+        self._ranges.add_loose(ranges)
 
     def compare_refcounts(self) -> None:
         """Refuse a cluster that has more uses than its reference count says."""

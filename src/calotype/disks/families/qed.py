@@ -50,12 +50,12 @@ def header(reader: Reader) -> Header:
     in_range = 1 <= clusters <= _MAX_TABLE_CLUSTERS and clusters & (clusters - 1) == 0
     require(in_range, "qed table size")
     require(found.header_clusters == 1, "qed header size")
-    require(found.virtual_size % 512 == 0, "qed image size is not in sectors")
     return found
 
 
 def check(reader: Reader, found: Header) -> Finding:
     """Check the L1 table, every L2 table and the place of every cluster."""
+    require(found.virtual_size % 512 == 0, "qed image size is not in sectors")
     walk = _Walk(reader, found)
     walk.top()
     return Finding(Format.QED, found.virtual_size, walk.mapped)

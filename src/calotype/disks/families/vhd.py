@@ -27,7 +27,7 @@ _DYNAMIC_BYTES = 1024
 _MAX_BLOCK = 256 << 20
 _MAX_SPARE_ENTRIES = 1 << 20
 # What tools write when the disk is larger than a geometry can say, or not to be cut to one.
-_WHOLE_GEOMETRIES = ((65535, 16, 255), (65535, 255, 255))
+_WHOLE_GEOMETRY = (65535, 16, 255)
 
 
 class Header:
@@ -75,8 +75,7 @@ def _footer(data: bytes) -> Header:
     require(kind in (_FIXED, _DYNAMIC), "vhd disk type", Reason.FORMAT_UNSUPPORTED)
     require(data[84] == 0, "vhd belongs to a saved machine state")
     require(is_zero(data[85:]), "vhd footer reserved bytes")
-    require(size % SECTOR == 0, "vhd size is not in sectors")
-    if (cylinders, heads, sectors) not in _WHOLE_GEOMETRIES:
+    if (cylinders, heads, sectors) != _WHOLE_GEOMETRY:
         require(
             cylinders * heads * sectors * SECTOR <= size, "vhd geometry is larger than the size"
         )
@@ -112,6 +111,7 @@ def _checksum(data: bytes, place: int) -> int:
 def check(reader: Reader, found: Header) -> Finding:
     """Check the allocation table and the place of every block."""
     size = found.virtual_size
+    require(size % SECTOR == 0, "vhd size is not in sectors")
     if found.kind == _FIXED:
         return Finding(Format.VHD, size, size)
     block = found.block

@@ -95,6 +95,7 @@ def _regions(reader: Reader, table: bytes) -> dict[bytes, tuple[int, int]]:
 def check(reader: Reader, found: Header) -> Finding:
     """Check that regions do not overlap and every entry of the block allocation table."""
     facts = found.facts
+    require(facts.virtual_size % facts.sector == 0, "vhdx disk size is not in sectors")
     used = RangeList("vhdx")
     used.add(0, ALIGN)
     for offset, length in found.regions:

@@ -76,7 +76,6 @@ def _values(items: dict[bytes, bytes]) -> Metadata:
     (sector,) = struct.unpack("<I", items[_LOGICAL_SECTOR])
     (physical,) = struct.unpack("<I", items[_PHYSICAL_SECTOR])
     require(sector in (512, 4096) and physical in (512, 4096), "vhdx sector size")
-    require(virtual_size % sector == 0, "vhdx disk size is not in sectors")
     require(not is_zero(items[_DISK_ID]), "vhdx disk id is empty")
     return Metadata(block, int(virtual_size), sector)
 
