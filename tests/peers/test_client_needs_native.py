@@ -111,7 +111,7 @@ def test_m35_m36_the_last_page_has_no_next_and_repeats_the_filters(api: Api) -> 
     assert "next" not in exact
 
 
-@pytest.mark.parametrize("name", ["no such", "a/b", "名字", "..", "x" * 500, "%", "a?b", "A" * 36])
+@pytest.mark.parametrize("name", ["no such", "a/b", "名字", "x" * 500, "%", "a?b", "A" * 36])
 def test_m37_anything_that_is_no_image_is_404(api: Api, name: str) -> None:
     answer = api.call("GET", "/v2/images/" + quote(name, safe=""))
     assert answer.status_code == 404
