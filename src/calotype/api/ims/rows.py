@@ -162,6 +162,8 @@ def image_url(reading: Reading) -> None:
     reading.source = objects.source(value, allowed)
     if reading.source.compression and allowed == objects.QUICK:
         raise refuse("IMG.0072", "image_url", value, "a .raw or .img file as it is")
+    if reading.kind is Kind.SET and reading.value("type") == "IsoImage":
+        raise refuse("IMG.0072", "image_url", value, "type IsoImage needs one .iso file alone")
 
 
 def volume_id(reading: Reading) -> None:
