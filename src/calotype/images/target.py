@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image as decisions see it, and the value of a system name as the native dialect shows it."""
+"""An image as decisions see it, and the present value of a system name."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ def facts(image: Image) -> TargetImage:
 
 
 def native_value(image: Image, name: str) -> str | None:
-    """Return what the native dialect shows under a system name, None when it shows nothing.
+    """Return the present value of a system name, whether the native dialect shows it or not.
 
-    An image made by a native create shows only what was written natively (native.md 8).
+    A patch that repeats it changes nothing and is no violation (CLIENT-NEEDS M32).
     """
-    if image.origin == "native":
-        return image.properties.get(name) if name in image.native_names else None
     return attributes.read(image, name, image.owner)

@@ -14,7 +14,7 @@ from typing import Any
 from calotype.api.native import fields
 from calotype.api.native.names import AT_CREATION_ONLY, Kind, kind
 from calotype.errors import Conflict, Invalid, QuotaExceeded, ReadOnly, WrongState
-from calotype.images import states, tags, writing
+from calotype.images import attributes, states, tags, writing
 from calotype.images.model import Image
 from calotype.settings import Settings
 
@@ -191,7 +191,10 @@ def _apply_system(before: Image, image: Image, change: Change, viewer: str | Non
 
 
 def _apply_dropped(before: Image, image: Image, change: Change, viewer: str | None) -> Image:
-    if change.verb == "remove" or change.value != writing.shown(before, change.name, viewer):
+    del viewer
+    # The present value counts, shown here or not: clients copy it from the other dialect (M32).
+    present = attributes.read(before, change.name, before.owner)
+    if change.verb == "remove" or change.value != present:
         raise _read_only(change.name)
     return image
 
