@@ -7,10 +7,12 @@ import gzip
 import hashlib
 import lzma
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from calotype.db.tables import METADATA
 from calotype.errors import BadImage, Invalid, QuotaExceeded, Reason, TooLarge, WrongState
 from calotype.flows.import_submit import (
     DATA,
@@ -361,3 +363,30 @@ def test_a_byte_quota_ends_the_job(place: Deployment, tmp_path: Path) -> None:
     small.run()
     refused(small, made.job_id, "QUOTA")
     small.core.db.close()
+
+
+def test_parallel_creators_get_exactly_the_quota(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", images_per_project=10)
+    core = open_core(settings)
+    METADATA.create_all(core.db.engine)
+    core.buckets.create(BUCKET, ACCOUNT)
+    place = Deployment(core)
+    disk = make_disk(tmp_path, "raw", size=MIB)
+    place.put("disk.raw", disk.path)
+    accepted: list[str] = []
+
+    def create() -> None:
+        try:
+            accepted.append(place.create("disk.raw", "raw").image_id)
+        except QuotaExceeded:
+            pass
+
+    threads = [threading.Thread(target=create) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(accepted) == 10
+    assert place.used()[0] == 10
+    assert {place.image(one).status for one in accepted} == {"queued"}
+    core.db.close()
