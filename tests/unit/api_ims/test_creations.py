@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.ims import creations
@@ -454,6 +454,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 
 @pytest.mark.parametrize("kind", GOOD)
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_body_is_read_or_refused(kind: str, data: st.DataObject) -> None:
     names = st.sampled_from([*creations.CREATE, "colour"])

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.ims import fields
@@ -56,6 +56,7 @@ def test_a_name_is_refused_by_the_first_rule_it_breaks(value: object, code: str)
     assert code_of(fields.name, value) == code
 
 
+@settings(deadline=None)
 @given(st.text(max_size=140) | NEAR)
 def test_names_are_those_of_the_grammar(text: str) -> None:
     if "\ud800" <= max(text, default="") <= "\udfff":
@@ -83,6 +84,7 @@ def test_a_description_is_refused_by_the_first_rule_it_breaks(value: object, cod
     assert code_of(fields.description, value) == code
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40) | NEAR)
 def test_descriptions_are_all_text_without_controls(text: str) -> None:
     if any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -138,6 +140,7 @@ def test_a_string_tag_is_a_key_and_perhaps_a_value(text: object, pair: object) -
     assert (fields.string_tag(text, "tags[0]") if found == ACCEPTED else found) == pair
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("aZ0_-.= é\n"), max_size=90))
 def test_string_tags_are_those_of_the_grammar(text: str) -> None:
     fits = re.search(TAG, text) is not None and not text.endswith("\n")
@@ -179,6 +182,7 @@ def test_a_pair_is_an_object_of_key_and_value(value: object, pair: object) -> No
     assert (fields.pair_tag(value, "image_tags[0]") if found == ACCEPTED else found) == pair
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_pairs_are_trimmed_and_hold_no_separator(key: str, value: str) -> None:
     if any("\ud800" <= letter <= "\udfff" for letter in key + value):

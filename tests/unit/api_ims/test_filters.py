@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.ims import filters
@@ -286,6 +286,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, WORDS | st.text(max_size=30)), max_size=5))
 def test_any_query_is_read_or_refused(query: list[tuple[str, str]]) -> None:
     for call in (

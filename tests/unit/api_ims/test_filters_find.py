@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype import ids
@@ -224,6 +224,7 @@ def test_a_usual_query_finds_what_is_shown(
     assert bool(found) is (query not in empty)
 
 
+@settings(max_examples=60, deadline=None)
 @given(query=DRAWN.filter(lambda drawn: len(drawn) <= 4))
 def test_any_query_finds_what_is_shown(
     stored: tuple[Database, list[Image]], query: dict[str, str]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.ims import objects
@@ -137,6 +137,7 @@ def test_a_target_has_no_extension_and_its_own_code_for_no_object(value: object,
     assert code_of(objects.target, value) == code
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text(st.sampled_from("a.:/- raw0"), max_size=30))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     if code_of(objects.source, text) == ACCEPTED:

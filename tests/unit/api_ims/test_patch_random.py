@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.ims import patch
@@ -87,6 +87,7 @@ def run(before: Image, body: list[dict[str, Any]]) -> Image | None:
         return None
 
 
+@settings(deadline=None)
 @given(IMAGES, st.lists(OPERATION, max_size=8))
 def test_no_accepted_patch_leaves_a_forbidden_state(
     before: Image, body: list[dict[str, Any]]
@@ -119,6 +120,7 @@ def test_no_accepted_patch_leaves_a_forbidden_state(
     assert back == before, "something that no operation can name was changed"
 
 
+@settings(deadline=None)
 @given(IMAGES, st.lists(OPERATION, max_size=8))
 def test_what_is_accepted_is_what_the_operations_say(
     before: Image, body: list[dict[str, Any]]
@@ -143,6 +145,7 @@ def test_what_is_accepted_is_what_the_operations_say(
     assert attributes(after) == expected
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["op", "path", "value", "x"]), NONSENSE), max_size=3)
 )
@@ -150,6 +153,7 @@ def test_nonsense_is_refused_and_nothing_else_happens(body: list[dict[str, Any]]
     run(image(status="active"), body)
 
 
+@settings(deadline=None)
 @given(NONSENSE)
 def test_a_body_of_any_type_is_read_or_refused(body: object) -> None:
     try:

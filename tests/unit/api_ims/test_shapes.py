@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.ims import shapes
@@ -303,6 +303,7 @@ IMAGES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     IMAGES, st.sampled_from([ALICE, BOB]), st.sampled_from([ACCOUNT, OTHER_ACCOUNT]), st.booleans()
 )

@@ -7,7 +7,7 @@ import itertools
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.contract import catalogue
@@ -175,6 +175,7 @@ def test_other_names_find_nothing(text: str) -> None:
     assert catalogue.find(text) is None
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_case_spaces_and_underscores_do_not_count(data: st.DataObject) -> None:
     row = data.draw(st.sampled_from(catalogue.rows()))
