@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlalchemy import Connection
 
 from calotype.blobs import leases
-from calotype.blobs.leases import Lease
 from calotype.flows.core import Core
 from calotype.images import quota, states, store
 
@@ -18,14 +15,16 @@ def recover(core: Core) -> int:
 
     An upload is dead when no store has a lease of its token: run this after a sweep.
     """
-    # Images before leases: an upload that begins in between has its lease when we look for it.
-    held_images = core.db.read(store.uploading)
-    alive: set[str] = set()
-    for store_id in core.stores.ids():
-        held = core.db.read(_held_in(store_id))
-        alive |= {lease.holder for lease in held if states.is_upload_token(lease.holder)}
 
     def work(conn: Connection) -> int:
+        # Images before leases: an upload that begins in between has its lease when we look for it.
+        held_images = store.uploading(conn)
+        alive = {
+            lease.holder
+            for store_id in core.stores.ids()
+            for lease in leases.held_in(conn, store_id)
+            if states.is_upload_token(lease.holder)
+        }
         count = 0
         for image_id, owner, token in held_images:
             if token not in alive and store.requeue(conn, image_id, token, broken=True):
@@ -36,7 +35,3 @@ def recover(core: Core) -> int:
         return count
 
     return core.db.write(work)
-
-
-def _held_in(place: str) -> Callable[[Connection], tuple[Lease, ...]]:
-    return lambda conn: leases.held_in(conn, place)

@@ -7,7 +7,7 @@ import re
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.native import data_headers
@@ -92,6 +92,7 @@ def test_the_size_header_is_optional() -> None:
     assert data_headers.expected_size(Headers([(b"x-openstack-image-size", b"0")])) == 0
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_any_name_is_safe_in_the_header_and_comes_back(name: str) -> None:
     value = data_headers.disposition(name)

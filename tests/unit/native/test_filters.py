@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype import ids
@@ -65,12 +65,14 @@ def test_a_wrong_text_filter_is_invalid(value: str) -> None:
         read(("name", value))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20))
 def test_quoted_items_come_back_as_they_were(items: list[str]) -> None:
     quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in items)
     assert filters.split_items(",".join(f'"{item}"' for item in quoted)) == items
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_list_splits_or_is_invalid(text: str) -> None:
     try:
@@ -229,6 +231,7 @@ def test_the_limit_has_a_default_and_is_lowered_silently() -> None:
         filters.read_paging((("marker", "x"),), 25, 1000)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calotype.api.native import patch
@@ -241,6 +241,7 @@ OPERATIONS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(body=st.lists(OPERATIONS | JSON, max_size=4) | JSON, form=st.sampled_from([V20, V21]))
 def test_any_document_gives_an_image_or_a_refusal(body: Any, form: str) -> None:
     before = image(properties={"x": "1"})
