@@ -23,7 +23,8 @@ EXCLUDES = {
     "__support_kvm_infiniband": {"__support_xen"},
 }
 FLAG = st.sampled_from(["true", "false", True, False])
-RAM = st.integers(0, 9) | st.integers(0, 9).map(str)
+MEMORY = st.sampled_from([0, 0, 1, 5, 9])
+RAM = MEMORY | MEMORY.map(str)
 GOOD_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "name": st.sampled_from(["a", "b c"]),
     "__description": st.sampled_from(["", "d"]),
@@ -47,7 +48,7 @@ GOOD_VALUES: dict[str, st.SearchStrategy[Any]] = {
 OPERATION = st.sampled_from(sorted(GOOD_VALUES)).flatmap(
     lambda name: st.fixed_dictionaries(
         {
-            "op": st.sampled_from(["add", "replace", "remove"]),
+            "op": st.sampled_from(["add"] * 6 + ["replace", "remove"]),
             "path": st.just(f"/{name}"),
             "value": GOOD_VALUES[name],
         }
@@ -64,7 +65,7 @@ IMAGES = st.builds(
         max_ram=None if memory % 2 else str(memory),
     ),
     st.booleans(),
-    st.sampled_from(["FusionCompute", "DataImage", "Ironic"]),
+    st.sampled_from(["FusionCompute", "Ironic", "IsoImage", "DataImage"]),
     st.integers(0, 9),
 )
 NONSENSE: st.SearchStrategy[Any] = st.recursive(
