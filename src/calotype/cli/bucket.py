@@ -29,9 +29,10 @@ Address = Annotated[str, typer.Argument(metavar="BUCKET:KEY")]
 
 @app.command()
 def create(name: str, account: Account = "", data_dir: DataDir = None) -> None:
-    """Make an empty bucket."""
+    """Make an empty bucket; names are unique in the deployment."""
     with _open(data_dir, account) as buckets:
         buckets.room.create(name, buckets.account_id)
+    output.say(f"bucket {name} is made")
 
 
 @app.command()
@@ -50,7 +51,10 @@ def attach(
             found = json_library.loads(credentials.read_text())
         except (OSError, ValueError) as error:
             output.fail(f"{credentials} cannot be read as JSON: {error}", output.USAGE)
+        if not isinstance(found, dict):
+            output.fail(f"{credentials} holds no JSON object", output.USAGE)
         buckets.room.attach(name, buckets.account_id, url, found)
+    output.say(f"bucket {name} is attached")
 
 
 @app.command("list")
@@ -90,24 +94,27 @@ def put(file: Path, target: Address, account: Account = "", data_dir: DataDir = 
     if not file.is_file():
         output.fail(f"{file} is no file", output.USAGE)
     with _open(data_dir, account) as buckets:
-        buckets.room.put(buckets.account_id, bucket, key, file)
+        stored = buckets.room.put(buckets.account_id, bucket, key, file)
+    output.say(f"{target}: {output.readable_size(stored.size)}")
 
 
 @app.command()
 def get(source: Address, file: Path, account: Account = "", data_dir: DataDir = None) -> None:
-    """Write an object into a new local file."""
+    """Write an object into a local file."""
     bucket, key = _split(source)
     with _open(data_dir, account) as buckets:
         opened = buckets.room.open(buckets.account_id, bucket)
         found = opened.stat(key)
         if found is None:
             output.fail(f"{source}: no such object", output.REFUSED)
-        partial = file.with_name(file.name + ".part")
-        with job.bar(f"get {key}", found.size) as advance, partial.open("wb") as written:
+        with (
+            job.whole_file(file) as partial,
+            job.bar(f"get {key}", found.size) as advance,
+            partial.open("wb") as written,
+        ):
             for block in opened.read(key, 0, found.size, etag=found.etag):
                 written.write(block)
                 advance(len(block))
-        partial.rename(file)
 
 
 @app.command()
@@ -124,7 +131,7 @@ def _open(data_dir: Path | None, account: str) -> Iterator[Buckets]:
     from calotype import app as composition
     from calotype.cli.service import load_settings
 
-    with output.errors(), composition.open_buckets(load_settings(data_dir=data_dir), account) as it:
+    with composition.open_buckets(load_settings(data_dir=data_dir), account) as it:
         yield it
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,8 @@ Port = Annotated[int | None, typer.Option(help="port to listen on (9292); 0 pick
 Cert = Annotated[Path | None, typer.Option("--tls-cert", help="certificate chain, PEM")]
 Key = Annotated[Path | None, typer.Option("--tls-key", help="private key, PEM")]
 
+_ADDRESS_ERRORS = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+
 
 def serve(
     data_dir: DataDir = None,
@@ -24,7 +28,7 @@ def serve(
     tls_cert: Cert = None,
     tls_key: Key = None,
 ) -> None:
-    """Run the API and the worker of one machine, with everything in the data directory."""
+    """Run the service of one machine, all in its data directory."""
     _serve(
         worker=True,
         data_dir=data_dir,
@@ -57,11 +61,11 @@ def worker(data_dir: DataDir = None) -> None:
     """Run a worker process of a cluster."""
     from calotype import app
 
-    raise typer.Exit(app.run_worker(load_settings(data_dir=data_dir)))
+    raise SystemExit(app.run_worker(load_settings(data_dir=data_dir)))
 
 
 def migrate(data_dir: DataDir = None) -> None:
-    """Bring the database to the newest schema; on an empty one, make the first account."""
+    """Bring the database up to date; make the first account."""
     from calotype import app
 
     for line in app.migrate(load_settings(data_dir=data_dir)):
@@ -69,10 +73,10 @@ def migrate(data_dir: DataDir = None) -> None:
 
 
 def check(data_dir: DataDir = None, json: Json = False) -> None:
-    """Say in one table what this machine offers and what is missing."""
-    from calotype import app
+    """Say what this machine has and what is missing."""
+    from calotype.cli import checking
 
-    findings = app.check(load_settings(data_dir=data_dir))
+    findings = checking.findings(load_settings(data_dir=data_dir))
     if json:
         output.print_json([finding.document() for finding in findings])
     else:
@@ -81,18 +85,30 @@ def check(data_dir: DataDir = None, json: Json = False) -> None:
             [(item.what, item.state, item.found, item.advice) for item in findings],
         )
     if any(finding.state == "missing" for finding in findings):
-        raise typer.Exit(output.REFUSED)
+        raise SystemExit(output.REFUSED)
 
 
 def _serve(*, worker: bool, **flags: Any) -> None:
     from calotype import app
 
-    raise typer.Exit(app.run_service(load_settings(**flags), worker=worker))
+    settings = load_settings(**flags)
+    try:
+        code = app.run_service(settings, worker=worker)
+    except OSError as error:
+        if error.errno not in _ADDRESS_ERRORS:
+            raise
+        place = f"{settings.host} port {settings.port}"
+        text = os.strerror(error.errno or 0)
+        output.fail(
+            f"cannot listen on {place}: {text}; name another --host or --port", output.REFUSED
+        )
+    raise SystemExit(code)
 
 
 def load_settings(**flags: Any) -> Any:
     """Return the settings of a command; a wrong one ends it with a message."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from calotype import settings
 
@@ -102,3 +118,5 @@ def load_settings(**flags: Any) -> Any:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
         output.fail(f"the setting {name} is wrong: {first['msg']}", output.USAGE)
+    except (SettingsError, ValueError) as error:
+        output.fail(f"the settings cannot be read: {error}", output.USAGE)

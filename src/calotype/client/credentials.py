@@ -29,6 +29,7 @@ class Credentials:
     project_domain: str
     region: str
     source: str
+    ca_file: str = ""
 
 
 def data_dir(given: Path | None) -> Path:
@@ -44,7 +45,7 @@ def find(directory: Path | None = None) -> Credentials:
             return _from_clouds(environment["OS_CLOUD"], environment)
         if environment.get("OS_AUTH_URL"):
             return _from_environment(environment)
-    return _from_data_dir(data_dir(directory))
+    return _from_data_dir(data_dir(directory), environment)
 
 
 def _from_environment(environment: Mapping[str, str]) -> Credentials:
@@ -58,6 +59,7 @@ def _from_environment(environment: Mapping[str, str]) -> Credentials:
         project_domain=environment.get("OS_PROJECT_DOMAIN_NAME") or domain,
         region=environment.get("OS_REGION_NAME", ""),
         source="the OS_ variables",
+        ca_file=environment.get("OS_CACERT", ""),
     )
 
 
@@ -71,7 +73,10 @@ def _from_clouds(name: str, environment: Mapping[str, str]) -> Credentials:
     for path in places:
         if not path.exists():
             continue
-        cloud = (yaml.safe_load(path.read_text()) or {}).get("clouds", {}).get(name)
+        try:
+            cloud = (yaml.safe_load(path.read_text()) or {}).get("clouds", {}).get(name)
+        except (yaml.YAMLError, AttributeError):
+            raise Invalid(f"{path} is no clouds.yaml", rule="no_credentials") from None
         if cloud is None:
             continue
         auth = cloud.get("auth", {})
@@ -85,27 +90,39 @@ def _from_clouds(name: str, environment: Mapping[str, str]) -> Credentials:
             project_domain=auth.get("project_domain_name", domain),
             region=cloud.get("region_name", ""),
             source=str(path),
+            ca_file=cloud.get("cacert") or environment.get("OS_CACERT", ""),
         )
-    raise Invalid(f"no clouds.yaml holds the cloud {name}", field="OS_CLOUD", value=name)
+    raise Invalid(
+        f"no clouds.yaml holds the cloud {name}; set OS_CLIENT_CONFIG_FILE to the file that does",
+        rule="no_credentials",
+    )
 
 
-def _from_data_dir(directory: Path) -> Credentials:
+def _from_data_dir(directory: Path, environment: Mapping[str, str]) -> Credentials:
     path = directory / "credentials.json"
     try:
         found = json.loads(path.read_text())
+        return Credentials(
+            auth_url=found["auth_url"],
+            username=found["username"],
+            password=found["password"],
+            user_domain=found["domain_name"],
+            project=found["project_name"],
+            project_domain=found["domain_name"],
+            region=found["region"],
+            source=str(path),
+            ca_file=environment.get("OS_CACERT", ""),
+        )
     except FileNotFoundError:
         raise Invalid(
-            "no credentials: set OS_CLOUD or OS_AUTH_URL, or name a data directory with --data-dir"
-            " or CALOTYPE_DATA_DIR",
+            f"no credentials: there is no {path}; start the service with that data directory, name"
+            " another with --data-dir or CALOTYPE_DATA_DIR, or set OS_CLOUD or OS_AUTH_URL",
             rule="no_credentials",
         ) from None
-    return Credentials(
-        auth_url=found["auth_url"],
-        username=found["username"],
-        password=found["password"],
-        user_domain=found["domain_name"],
-        project=found["project_name"],
-        project_domain=found["domain_name"],
-        region=found["region"],
-        source=str(path),
-    )
+    except PermissionError:
+        raise Invalid(
+            f"{path} belongs to another user; set OS_CLOUD or OS_AUTH_URL to use your own login",
+            rule="no_credentials",
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise Invalid(f"{path} is not as the service wrote it", rule="no_credentials") from None

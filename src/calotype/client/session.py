@@ -7,35 +7,28 @@ when nothing answers; nothing is retried silently.
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
 from calotype.client.credentials import Credentials
+from calotype.client.errors import NoService, Refused
 
 BLOCK = 2**20
-
-
-class Refused(Exception):
-    """The service refused. `status` is HTTP's, `code` the dialect's, may be empty."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-
-
-class NoService(Exception):
-    """Nothing answers at the address, or the login failed."""
 
 
 class Session:
     """One login. Use as a context manager."""
 
     def __init__(self, credentials: Credentials) -> None:
-        self._http = httpx.Client(timeout=httpx.Timeout(60.0, read=600.0), trust_env=False)
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(60.0, read=600.0),
+            trust_env=False,
+            verify=_trusted(credentials.ca_file),
+        )
         self._credentials = credentials
         self.project_id = ""
         self.endpoint = ""
@@ -60,7 +53,7 @@ class Session:
                 headers={"Accept": "application/json", **headers},
             )
         except httpx.TransportError as error:
-            raise NoService(f"{self.endpoint} does not answer: {error}") from None
+            raise _silent(self.endpoint, error) from None
         _raise_for(answer)
         return answer.json() if answer.content else None
 
@@ -73,6 +66,11 @@ class Session:
         except httpx.TransportError as error:
             raise NoService(f"the upload broke off: {error}") from None
         _raise_for(answer)
+
+    def forget(self, path: str) -> None:
+        """DELETE what a broken call left; silent, because that call's own error is told."""
+        with contextlib.suppress(httpx.HTTPError):
+            self._http.delete(self.endpoint + path)
 
     def download(self, path: str) -> Iterator[bytes]:
         """GET the bytes of an image, in blocks; the first item is the length as text bytes."""
@@ -112,13 +110,38 @@ class Session:
         try:
             answer = self._http.post(url, json=body)
         except httpx.TransportError as error:
-            raise NoService(f"{known.auth_url} does not answer: {error}") from None
+            raise _silent(known.auth_url, error) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise NoService(f"{known.source} names no address to log in at") from None
         if answer.status_code != 201:
-            raise NoService(f"login refused with the credentials of {known.source}")
-        token = answer.json()["token"]
-        self._http.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
-        self.project_id = token["project"]["id"]
+            raise NoService(
+                f"{known.auth_url} refused the login of {known.username or 'nobody'}"
+                f" with the credentials of {known.source} ({answer.status_code})"
+            )
+        try:
+            token = answer.json()["token"]
+            self._http.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
+            self.project_id = token["project"]["id"]
+        except (ValueError, KeyError):
+            raise NoService(f"{known.auth_url} does not answer as a login service does") from None
         self.endpoint = _image_endpoint(token["catalog"], known.region)
+
+
+def _trusted(ca_file: str) -> ssl.SSLContext | bool:
+    if not ca_file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise NoService(
+            f"the CA file {ca_file} cannot be used: {error.strerror or error}"
+        ) from None
+
+
+def _silent(url: str, error: httpx.TransportError) -> NoService:
+    if isinstance(error.__cause__ and error.__cause__.__context__, ssl.SSLError):
+        return NoService(f"{url} is not trusted ({error}); name its CA in OS_CACERT")
+    return NoService(f"{url} does not answer ({error}); is the service running?")
 
 
 def _image_endpoint(catalog: list[dict[str, Any]], region: str) -> str:
