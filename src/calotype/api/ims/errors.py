@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from calotype.api.ims.refusal import IMSRefusal
 from calotype.contract.error_table import ErrorTable
-from calotype.errors import CalotypeError, NotFound, Unauthenticated
+from calotype.errors import BadImage, CalotypeError, NotFound, Unauthenticated
 from calotype.gate.answer import signature_answer
 from calotype.gate.request import Answer, ErrorContext
 from calotype.gate.routes import MethodNotAllowed, RouteNotFound
@@ -50,6 +50,8 @@ def code_and_message(table: ErrorTable, error: Exception, context: ErrorContext)
         return "IMG.0405", f"the path offers {', '.join(error.allow)}"
     if isinstance(error, CalotypeError):
         code = table.wire(error).ims
+        if isinstance(error, BadImage):  # the verdict word goes wherever the refusal goes
+            return code, f"{error.reason}: {error.message}"
         if code != INTERNAL:
             return code, error.message
     return INTERNAL, f"internal error, request {context.request_id}"

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from calotype.api.native.patch import V20, V21
 from calotype.contract.error_table import ErrorTable
 from calotype.errors import (
+    BadImage,
     CalotypeError,
     NotFound,
     RangeNotSatisfiable,
@@ -53,6 +54,8 @@ def status_and_text(table: ErrorTable, error: Exception, context: ErrorContext) 
         return 404, f"No image found with ID {context.params['image_id']}"
     if isinstance(error, CalotypeError):
         status = table.wire(error).native
+        if isinstance(error, BadImage):  # the verdict word goes wherever the refusal goes
+            return status, f"{error.reason}: {error.message}"
         if status != 500:
             return status, error.message
     return 500, f"Internal error, request {context.request_id}."
