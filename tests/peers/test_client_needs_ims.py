@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.made_disks import raw_bytes
+from tests.made_disks import MIB, break_qcow2, make_disk, raw_bytes
 from tests.people import Account, fresh
 from tests.service import Service
 from tests.type_table import check_ims, check_job
@@ -259,22 +259,15 @@ def test_m27_m28_m29_a_job_can_be_read_at_once_and_ends_with_a_listed_image(
 
 
 def test_m28_a_failed_job_says_why_in_strings(owner: Account, api: Api, tmp_path: Path) -> None:
-    file = tmp_path / "text.vmdk"
-    file.write_bytes(b"KDMV" + bytes(2000))
-    bad = owner.put(file, owner.bucket(), "text.vmdk")
-    image_id = api.make(disk_format="raw")
-    path = f"/v1/cloudimages/{image_id}/upload"
-    answer = api.call("PUT", path, {"image_url": bad})
-    if answer.status_code == 200:
-        job = api.wait(answer.json()["job_id"])
-        check_job(job)
-        assert job["status"] == "FAIL"
-        assert job["error_code"]
-        assert job["fail_reason"]
-        assert job["entities"]["error_code"] == job["error_code"]
-        assert job["entities"]["error"] == job["fail_reason"]
-    else:
-        assert ims_error(answer)[:2] == (400, "IMG.0057")
+    disk = make_disk(tmp_path, "qcow2", 8 * MIB)
+    break_qcow2(disk.path)
+    bad = owner.put(disk.path, owner.bucket(), "bad.qcow2")
+    job = api.wait(api.submit(CREATE, {"name": "bad", "image_url": bad, "min_disk": 1}))
+    check_job(job)
+    assert (job["status"], job["error_code"]) == ("FAIL", "IMG.0057")
+    assert job["fail_reason"].split(":")[0] in ("CORRUPT", "TRUNCATED")
+    assert job["entities"]["error_code"] == job["error_code"]
+    assert job["entities"]["error"] == job["fail_reason"]
 
 
 def test_m43_an_empty_ims_patch_changes_nothing_not_even_the_time(api: Api, active: str) -> None:
