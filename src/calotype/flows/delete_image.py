@@ -12,9 +12,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from calotype.blobs import store as blobs
-from calotype.errors import ReadOnly
+from calotype.errors import ReadOnly, WrongState
 from calotype.images import store
 from calotype.images.model import Image
+from calotype.jobs import store as jobs
 
 
 def delete_image(conn: Connection, image: Image, at: datetime, *, by_operator: bool) -> bool:
@@ -25,6 +26,13 @@ def delete_image(conn: Connection, image: Image, at: datetime, *, by_operator: b
     if image.visibility == "public" and not by_operator:
         raise ReadOnly(
             "A public image is deleted by the operator only.", rule="public_image", id=image.id
+        )
+    if jobs.holds_image(conn, image.id):
+        raise WrongState(
+            "an unfinished job works on the image",
+            rule="image_busy",
+            status=image.status,
+            operation="delete",
         )
     gone = store.delete_image(conn, image.id, at)
     return gone.blob_id is not None and blobs.drop(conn, gone.blob_id)
