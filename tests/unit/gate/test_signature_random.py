@@ -131,6 +131,8 @@ def test_a_changed_byte_of_a_covered_part_is_refused(what: dict[str, Any], data:
         body = one_changed(data, (body or b"").decode("latin-1")).encode("latin-1")
     now = canonical_request(what["form"], method, path, query, lines, names, body)
     assume(now != signed.canonical_request)
+    # No body and an empty one are the same bytes, although form C signs them differently.
+    assume(part != "body" or body != (what["body"] or b""))
     headers = [(name.encode(), value.encode()) for name, value in lines]
     request = SignedRequest(method, path.encode(), query.encode(), headers)
     with pytest.raises((Unauthenticated, Invalid)):
