@@ -2,12 +2,14 @@
 """Reads request bodies: bounded, and strict JSON.
 
 Refused before anything else looks at them: more than the byte limit, deeper than 32, duplicate
-keys, NaN and infinities, text that is not UTF-8 (security contract, section 6).
+keys, NaN and infinities, text that is not UTF-8 or half a surrogate pair (security contract,
+section 6).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterable
 from typing import NoReturn
@@ -16,6 +18,7 @@ from calotype.errors import Malformed, TooLarge
 
 DEPTH_LIMIT = 32
 _SHOWN = 60
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
@@ -37,12 +40,23 @@ def read_json(data: bytes) -> object:
     """Return the JSON value of `data`. Raises Malformed, naming what is wrong."""
     _check_depth(data)
     try:
-        text = data.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except UnicodeDecodeError:
         raise Malformed("the body is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise Malformed("the body has half a surrogate pair") from None
     except json.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error.msg} at byte {error.pos}") from None
+    except ValueError:  # the interpreter's own bound on digits
+        raise Malformed("the body has a number with too many digits") from None
     except RecursionError:
         raise Malformed(f"the body is nested deeper than {DEPTH_LIMIT}") from None
 
@@ -81,6 +95,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
                 raise Malformed(f"the member {_shown(name)} occurs twice", field=name)
             seen.add(name)
     return result
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise Malformed("the body has a number that is too large")
+    return value
 
 
 def _refuse_constant(text: str) -> NoReturn:
