@@ -110,7 +110,7 @@ FIELDS: list[tuple[str, dict[str, Any], str, list[str]]] = [
     (CREATE, {"enterprise_project_id": "all_granted_eps"}, "IMG.0155", ["all_granted_eps"]),
     (
         CREATE,
-        {"is_quick_import": True, "image_url": "bucket:x.vmdk"},
+        {"is_quick_import": True, "image_url": "bucket:x.vmdk", "os_version": UBUNTU},
         "IMG.0072",
         ["is_quick_import"],
     ),

@@ -40,10 +40,12 @@ MALFORMED = {
     "NaN": b'{"min_disk": NaN}',
     "UTF-16": '{"name": "x"}'.encode("utf-16"),
     "a NUL": b'{"name": "a\x00b"}',
+    "an infinity": b'{"min_disk": 1e999}',
+    "5000 digits": b'{"min_disk": ' + b"9" * 5000 + b"}",
 }
 ODD = {
     "an unknown member": b'{"no_such_member": 1}',
-    "a huge number": b'{"min_disk": 1e999, "name": "x", "min_ram": 9' + b"9" * 400 + b"}",
+    "a huge number": b'{"name": "x", "min_disk": 9' + b"9" * 400 + b"}",
     "an escaped NUL": b'{"name": "a\\u0000b", "image_url": "a:\\u0000.raw"}',
     "wrong types": b'{"name": [], "tags": {}, "user": 3, "role": [], "auth": 1, "min_disk": {}}',
     "an array of scalars": b"[1, null, true]",
@@ -149,8 +151,12 @@ def refusals(
 @pytest.mark.parametrize("row", WITH_JSON, ids=by_id)
 def test_a_malformed_body_is_a_400(caller: Caller, row: Operation) -> None:
     for name, answer in refusals(caller, row, MALFORMED):
-        operator_only = answer.status_code == 403 and row.operator_when == "always"
-        assert answer.status_code == 400 or operator_only, (name, answer.status_code, answer.text)
+        allowed = {400}
+        if row.operator_when == "always":
+            allowed.add(403)
+        if row.dialect in ("iam", "eps", "authz"):  # a missing object may be told first
+            allowed.add(404)
+        assert answer.status_code in allowed, (name, answer.status_code, answer.text)
         if row.dialect == "ims":
             assert ims_error(answer)[1] == "IMG.0001", name
 
