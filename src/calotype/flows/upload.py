@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -85,7 +86,10 @@ class Uploads:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._places = asyncio.Semaphore(core.settings.uploads_at_once)
+        places = core.settings.uploads_at_once
+        self._places = asyncio.Semaphore(places)
+        # Of their own: slow stores must not take the threads that downloads read with.
+        self._pool = ThreadPoolExecutor(places, thread_name_prefix="upload")
 
     async def upload(self, image: Image, wanted: Wanted, body: Body) -> None:
         """Receive, inspect and publish. `image` is as the gate read it.
@@ -97,7 +101,7 @@ class Uploads:
         self._core.stores.writable(target)
         _check(image, wanted, body)
         async with self._place():
-            run = _Run(self._core, image, target)
+            run = _Run(self._core, self._pool, image, target)
             try:
                 await run.open(wanted, body)
                 await run.publish(await run.receive(wanted, body))
@@ -144,8 +148,9 @@ async def _settle(work: Awaitable[T], on_cancel: Callable[[], None] | None = Non
 class _Run:
     """One upload: its token, its two leased names, and how far it has come."""
 
-    def __init__(self, core: Core, image: Image, target: str) -> None:
+    def __init__(self, core: Core, pool: Executor, image: Image, target: str) -> None:
         self._core = core
+        self._pool = pool
         self._image = image
         self._target = target
         self._token = UPLOAD_PREFIX + ids.new_hex()
@@ -190,10 +195,9 @@ class _Run:
         """Inspect the bytes, store them, and make the image active in one transaction."""
         virtual_size = 0
         if digest.size:
-            inspection = asyncio.to_thread(self._inspect)
+            inspection = self._in_thread(self._inspect)
             virtual_size = await _settle(inspection, on_cancel=self._cancel)
-        backend = self._core.stores.writable(self._target)
-        await _settle(asyncio.to_thread(backend.put, self._token, self._path, move=True))
+        await _settle(self._in_thread(self._put))
         stored = Stored(
             ids.new_uuid(), digest.size, virtual_size, digest.md5, digest.sha512, (self._target,)
         )
@@ -210,7 +214,7 @@ class _Run:
             quota.release_upload(conn, self._image.owner)
 
         await self._core.db.run_write(work)
-        await asyncio.to_thread(self._core.sweeper.release, self._token)
+        await self._in_thread(lambda: self._core.sweeper.release(self._token))
 
     def stop(self) -> None:
         """Stop renewing the leases."""
@@ -256,6 +260,13 @@ class _Run:
             )
         _check_formats(image)
         return image
+
+    def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _put(self) -> None:
+        backend = self._core.stores.writable(self._target)
+        backend.put(self._token, self._path, move=True)
 
     def _inspect(self) -> int:
         found = inspect_file(

@@ -111,7 +111,7 @@ class Site:
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(),
             "query_string": raw_query.encode(), "scheme": "http", "client": ("192.0.2.1", 5000),
-            "headers": [(name.encode(), text.encode()) for name, text in lines.items()],
+            "headers": [(name.encode(), text.encode("latin-1")) for name, text in lines.items()],
             "extensions": {},
         }  # fmt: skip
         sent: list[Mapping[str, Any]] = []

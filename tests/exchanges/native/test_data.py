@@ -129,6 +129,7 @@ def test_content_is_inspected_as_what_it_claims(tenant: Tenant) -> None:
         ({}, {"X_OpenStack_Image_Size": "x"}, 400),
         ({}, {"X_OpenStack_Image_Size": "5"}, 400),
         ({}, {"X_Image_Meta_Store": "nowhere"}, 400),
+        ({}, {"X_Image_Meta_Store": "\xff\xfe"}, 400),
         ({}, {"Content_Type": "text/plain"}, 415),
         ({"img_signature": "x"}, {}, 400),
     ],

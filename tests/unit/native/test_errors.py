@@ -127,3 +127,11 @@ def test_answers_carry_the_headers_that_clients_act_on() -> None:
     assert "Accept-Patch" not in dict(render(WrongMediaType("x")).headers)
     assert dict(render(NotAllowed("x", decision_id="D")).headers)["X-Decision-Id"] == "D"
     assert dict(render(Unavailable("x", retry_after=30)).headers)["Retry-After"] == "30"
+
+
+def test_bytes_that_are_no_text_do_not_break_an_answer() -> None:
+    for accept in ("", "application/json", "text/plain"):
+        assert render(NotFound("no store \udc80", rule="store_unknown", kind="store"), accept)
+    answer = render(Invalid("x \udc80"), "application/json")
+    assert isinstance(answer.json, dict)
+    str(answer.json["message"]).encode()

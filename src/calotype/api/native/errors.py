@@ -39,6 +39,8 @@ def renderer(table: ErrorTable) -> Callable[[Exception, ErrorContext], Answer]:
         if isinstance(error, Unauthenticated) and error.rule == "signature":
             return signature_answer(error, context.request_id, context.auth_url)
         status, text = status_and_text(table, error, context)
+        # Headers may hold bytes that are no UTF-8; an answer never does.
+        text = text.encode("utf-8", "replace").decode()
         return _write(status, text, _headers(status, error, context), context.accept)
 
     return render
