@@ -40,9 +40,10 @@ def bubblewrap(program: str, shown: Iterable[Path], seccomp: int | None) -> list
         elif place.is_dir():
             args += ["--ro-bind", str(place), str(place)]
     args += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    args += ["--dev", "/dev", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 it is the sandbox's own, private and empty
+    # After /tmp, which would hide a program that is installed below it.
     for place in shown:
         args += ["--ro-bind", str(place), str(place)]
-    args += ["--dev", "/dev", "--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 it is the sandbox's own, private and empty
     if seccomp is not None:
         args += ["--seccomp", str(seccomp)]
     return args
