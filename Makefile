@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
-PYTHON := .venv/bin/python
+BIN := .venv/bin
+IMAGE ?=
+FILE ?= tests/data/policy_examples.yaml
 .PHONY: help setup run check test test-long fix bench docs policy-vectors
 
 help: ## show the commands
@@ -9,32 +11,32 @@ setup: ## install what is missing: system packages by apt, Python packages into 
 	@scripts/setup run
 
 run: setup ## start the service and put in a first real image; IMAGE=file takes your own
-	@scripts/run $(IMAGE)
+	@exec scripts/run "$(IMAGE)"
 
 check: setup ## linter, formatter, strict types, order of rooms
-	@.venv/bin/ruff check src tests bench
-	@.venv/bin/ruff format --check -q src tests bench
-	@.venv/bin/mypy
-	@.venv/bin/lint-imports --no-logo >/dev/null || .venv/bin/lint-imports --no-logo
+	@$(BIN)/ruff check -q src tests bench
+	@$(BIN)/ruff format --check -q src tests bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports --no-logo
 
-test: ## set up and run every test (fuzz and load are in test-long)
+test: ## set up and run every test, PostgreSQL and S3 servers included
 	@scripts/setup test
 	@$(MAKE) --no-print-directory check
-	@$(PYTHON) -m pytest -q -n 2 --dist loadgroup -m "not long" tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not long" tests
 
 test-long: ## fuzz and load
 	@scripts/setup test
-	@$(PYTHON) -m pytest -q -m long tests
+	@$(BIN)/python -m pytest -q -m long tests
 
 fix: setup ## format and mend what the linter can
-	@.venv/bin/ruff check --fix -q src tests bench
-	@.venv/bin/ruff format -q src tests bench
+	@$(BIN)/ruff check --fix -q src tests bench
+	@$(BIN)/ruff format -q src tests bench
 
 bench: setup ## measure against limits taken in the same run; writes bench/results/
-	@$(PYTHON) -m bench
+	@$(BIN)/python -m bench
 
-docs: setup ## write docs/reference from the tables and settings
-	@$(PYTHON) -m calotype.cli.reference docs/reference
+docs: setup ## write docs/reference from the tables, the settings and the commands
+	@$(BIN)/python -m calotype.cli.reference docs/reference
 
 policy-vectors: setup ## evaluate a vector file: make policy-vectors FILE=vectors.yaml
-	@.venv/bin/calotype policy test $(FILE)
+	@$(BIN)/calotype policy test "$(FILE)"
