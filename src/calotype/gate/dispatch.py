@@ -8,6 +8,7 @@ rights (architecture, section 4). Whatever is raised becomes an answer here, in 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -102,6 +103,8 @@ class Gate:
         self._parts.recording.finish(trace, answer)
         sent = await send_answer(answer, incoming.request_id, scope, send)
         self._note(trace, answer, sent)
+        if answer.after is not None:
+            asyncio.get_running_loop().run_in_executor(None, _quietly, answer.after)
 
     async def _answer(self, incoming: Incoming, trace: Trace) -> Answer:
         try:
@@ -273,6 +276,13 @@ class Gate:
             operation_id=trace.operation.id if trace.operation else "",
         )
         return self._parts.renderers[trace.dialect](error, context)
+
+
+def _quietly(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except Exception:
+        LOG.exception("what was to follow an answer failed; the worker's chores do it later")
 
 
 def _check_media(operation: Operation, incoming: Incoming) -> None:

@@ -101,7 +101,10 @@ class FileBody:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. `json` is encoded once, in `answer.py`; `content` is sent as it is."""
+    """One answer. `json` is encoded once, in `answer.py`; `content` is sent as it is.
+
+    `after` is work that may begin once the answer is on its way and the transaction has ended.
+    """
 
     status: int
     json: object | None = None
@@ -110,6 +113,7 @@ class Answer:
     headers: Pairs = ()
     file: FileBody | None = None
     listed: tuple[int | None, int | None] = (None, None)  # total, returned: for the audit record
+    after: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

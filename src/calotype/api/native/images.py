@@ -40,7 +40,7 @@ def handlers(core: Core) -> dict[str, Handler]:
         return _update(core, connection, request)
 
     def delete(connection: Connection, request: Request) -> Answer:
-        return _delete(connection, request)
+        return _delete(core, connection, request)
 
     return {
         "glance.list": reads(list_images),
@@ -209,13 +209,16 @@ def _change_owner(core: Core, connection: Connection, before: Image, after: Imag
         quota.release_bytes(connection, before.owner, stored)
 
 
-def _delete(connection: Connection, request: Request) -> Answer:
-    remove(connection, request)
-    return Answer(204)
+def _delete(core: Core, connection: Connection, request: Request) -> Answer:
+    left = remove(connection, request)
+    return Answer(204, after=core.sweeper.collect if left else None)
 
 
-def remove(connection: Connection, request: Request) -> None:
-    """Delete the addressed image; a body may say `delete_backup`, which no image here has."""
+def remove(connection: Connection, request: Request) -> bool:
+    """Delete the addressed image; True when bytes are left to be collected.
+
+    A body may say `delete_backup`, which concerns whole images only.
+    """
     body = request.body
     if body is not None:
         if not isinstance(body, dict):
@@ -224,4 +227,4 @@ def remove(connection: Connection, request: Request) -> None:
         if "delete_backup" in body and not isinstance(wanted, bool):
             fields.wrong("delete_backup", wanted, "it must be true or false")
     operator = request.caller.principal.is_operator
-    delete_image(connection, image_of(request), clock.now(), by_operator=operator)
+    return delete_image(connection, image_of(request), clock.now(), by_operator=operator)

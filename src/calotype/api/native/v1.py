@@ -37,10 +37,15 @@ def handlers(core: Core) -> dict[str, Handler]:
     def detail(connection: Connection, request: Request) -> Answer:
         return _detail(core, connection, request)
 
+    def delete(connection: Connection, request: Request) -> Answer:
+        left = remove(connection, request)
+        after = core.sweeper.collect if left else None
+        return Answer(200, content=b"", content_type=HTML, after=after)
+
     return {
         "glance.v11_detail": reads(detail),
         "glance.v1_head": reads(_head),
-        "glance.v11_delete": writes(_delete),
+        "glance.v11_delete": writes(delete),
     }
 
 
@@ -174,11 +179,6 @@ def _head(connection: Connection, request: Request) -> Answer:
     if image.md5:
         headers.append(("ETag", image.md5))
     return Answer(200, content=b"", content_type=HTML, headers=tuple(headers))
-
-
-def _delete(connection: Connection, request: Request) -> Answer:
-    remove(connection, request)
-    return Answer(200, content=b"", content_type=HTML)
 
 
 def _text(value: object) -> str:
