@@ -181,12 +181,13 @@ def run_service(settings: Settings, *, worker: bool) -> int:
 
     async def start() -> None:
         trail.start()
-        if runner is not None:
-            runner.start()
 
     def announce(url: str) -> None:
         bootstrap.refresh_endpoints(settings.data_dir, settings.public_endpoint or url)
         ready.started = True
+        # Last: loading the engine would take its time from the start.
+        if runner is not None:
+            runner.start()
 
     async def drain() -> None:
         ready.draining = True
