@@ -23,8 +23,11 @@ GOLD, PRIVATE, SHARED, MARKET = "gold", "private", "shared", "market"
 IMAGE_TYPES = (GOLD, PRIVATE, SHARED, MARKET)
 _BIGGEST = 2**63 - 1
 
+Viewer = ColumnElement[str] | str | None
+"""The project that asks, in SQL: its id, or the parameter that will have it."""
+
 Reader = Callable[[Image, "str | None"], "str | None"]
-Condition = Callable[[str, "str | None"], ColumnElement[bool]]
+Condition = Callable[[str, Viewer], ColumnElement[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def read(image: Image, name: str, viewer: str | None) -> str | None:
     return attribute.read(image, viewer) if attribute else image.properties.get(name)
 
 
-def where(name: str, value: str, viewer: str | None) -> ColumnElement[bool]:
+def where(name: str, value: str, viewer: Viewer) -> ColumnElement[bool]:
     """Return the condition that `read` gives `value`."""
     attribute = ATTRIBUTES.get(name)
     return attribute.where(value, viewer) if attribute else has_property(name, value)
@@ -56,7 +59,7 @@ def image_type(image: Image, viewer: str | None) -> str:
     return PRIVATE
 
 
-def where_image_type(word: str, viewer: str | None) -> ColumnElement[bool]:
+def where_image_type(word: str, viewer: Viewer) -> ColumnElement[bool]:
     """Return the condition that `image_type` gives `word`."""
     public = images.c.visibility == "public"
     shared = and_(images.c.visibility == "shared", or_(_foreign(viewer), images.c.member_count > 0))
@@ -79,7 +82,7 @@ def stored_size(image: Image) -> int:
     return image.size or 0 if image.blob_id is not None else 0
 
 
-def _foreign(viewer: str | None) -> ColumnElement[bool]:
+def _foreign(viewer: Viewer) -> ColumnElement[bool]:
     return images.c.owner != viewer if viewer is not None else true()
 
 
@@ -89,7 +92,7 @@ def _column(name: str) -> Attribute:
         found: str | None = getattr(image, name)
         return found
 
-    def condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+    def condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
         del viewer
         return images.c[name] == wanted
 
@@ -101,7 +104,7 @@ def _flag(name: str) -> Attribute:
         del viewer
         return "true" if getattr(image, name) else None
 
-    def condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+    def condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
         del viewer
         return images.c[name].is_(True) if wanted == "true" else false()
 
@@ -115,14 +118,14 @@ def _constant(text: str) -> Attribute:
 
 
 def _enterprise_project() -> Attribute:
-    def condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+    def condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
         own = and_(~_foreign(viewer), images.c.enterprise_project_id == wanted)
         return or_(own, _foreign(viewer)) if wanted == "0" else own
 
     return Attribute(shown_enterprise_project, condition)
 
 
-def _size_condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+def _size_condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
     del viewer
     if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= 19):
         return false()
@@ -140,7 +143,7 @@ def _active_at(image: Image, viewer: str | None) -> str | None:
     return clock.to_seconds(image.active_at) if image.active_at else None
 
 
-def _active_at_condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+def _active_at_condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
     del viewer
     second = _second(wanted)
     if second is None:
@@ -164,7 +167,7 @@ def _root_origin(image: Image, viewer: str | None) -> str | None:
     return image.properties.get("__root_origin")
 
 
-def _root_origin_condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+def _root_origin_condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
     del viewer
     native = and_(images.c.origin == "native", images.c.blob_id.is_not(None))
     stored = and_(images.c.origin != "native", has_property("__root_origin", wanted))
@@ -178,7 +181,7 @@ def _data_origin(image: Image, viewer: str | None) -> str | None:
     return image.properties.get("__data_origin")
 
 
-def _data_origin_condition(wanted: str, viewer: str | None) -> ColumnElement[bool]:
+def _data_origin_condition(wanted: str, viewer: Viewer) -> ColumnElement[bool]:
     shown = and_(~_foreign(viewer), images.c.visibility != "public")
     return and_(shown, has_property("__data_origin", wanted))
 

@@ -7,15 +7,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, ColumnElement, and_, false, func, literal, or_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    or_,
+)
 
 from calotype.db.tables.images import images
 from calotype.images import attributes
+from calotype.images.attributes import Viewer
 from calotype.images.model import to_microseconds
 from calotype.images.properties import has_tag
 
@@ -24,6 +35,12 @@ _LIMIT = 2**63 - 1
 _FOLDED = str.maketrans(
     {**{chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)}, " ": None, "_": None}
 )
+
+
+class Lifted(str):
+    """In the place of a text: the name of the parameter that will have it."""
+
+    __slots__ = ()
 
 
 class Compare(StrEnum):
@@ -110,13 +127,12 @@ def fold(text: str) -> str:
     return text.translate(_FOLDED)
 
 
-def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return the conditions of a filter, without its scope."""
-    viewer = wanted.scope.project
+def conditions(wanted: Filter, viewer: Viewer) -> list[ColumnElement[bool]]:
+    """Return the conditions of a filter, without its scope; `viewer` is the project that asks."""
     found: list[ColumnElement[bool]] = [false()] if wanted.nothing else []
     found += [_one_of(column, values) for column, values in wanted.one_of]
-    if wanted.not_statuses:
-        found.append(images.c.status.not_in(sorted(wanted.not_statuses)))
+    # No IN list: SQLAlchemy writes those anew at each execution.
+    found += [images.c.status != status for status in sorted(wanted.not_statuses)]
     found += [_bound(bound) for bound in wanted.bounds]
     found += [_moment(moment) for moment in wanted.moments]
     if wanted.image_types is not None:
@@ -143,7 +159,7 @@ def own_conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     """Return what limits the caller's own images: the enterprise projects he may list."""
     found: list[ColumnElement[bool]] = []
     if wanted.own_eps is not None:
-        found.append(images.c.enterprise_project_id.in_(sorted(wanted.own_eps)))
+        found.append(_among(images.c.enterprise_project_id, sorted(wanted.own_eps)))
     if wanted.own_where is not None:
         found.append(wanted.own_where())
     return found
@@ -155,16 +171,23 @@ def _one_of(column: str, values: Iterable[str]) -> ColumnElement[bool]:
         # The index is on `name_sort`, which cannot tell null from empty.
         named = images.c.name_sort.in_(wanted) if len(wanted) > 1 else _same_name(wanted)
         return and_(images.c.name.is_not(None), named) if "" in wanted else named
-    if len(wanted) == 1:
-        return images.c[column] == wanted[0]
-    return images.c[column].in_(wanted)
+    return _among(images.c[column], wanted)
+
+
+def _among(column: ColumnElement[str], wanted: Sequence[str]) -> ColumnElement[bool]:
+    return column == wanted[0] if len(wanted) == 1 else column.in_(wanted)
 
 
 def _same_name(wanted: tuple[str, ...]) -> ColumnElement[bool]:
-    return images.c.name_sort == wanted[0] if wanted else false()
+    if not wanted:
+        return false()
+    name = wanted[0]
+    if isinstance(name, Lifted):
+        return images.c.name_sort == bindparam(str(name), type_=String(255))
+    return images.c.name_sort == name
 
 
-def _flag(name: str, on: bool, viewer: str | None) -> ColumnElement[bool]:
+def _flag(name: str, on: bool, viewer: Viewer) -> ColumnElement[bool]:
     is_true = attributes.where(name, "true", viewer)
     return is_true if on else ~is_true
 

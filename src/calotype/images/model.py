@@ -8,7 +8,7 @@ as a member. It is frozen; a change is `dataclasses.replace` and `store.update(b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -97,17 +97,29 @@ def to_row(image: Image) -> dict[str, object]:
 
 def from_row(row: RowMapping) -> Image:
     """Return the image of a row of `images`, with `member_status` where the row has one."""
-    values: dict[str, Any] = {name: row[name] for name in _PLAIN}
-    values["tags"] = tuple(json.loads(row["tags"]))
-    values["properties"] = json.loads(row["properties"])
-    values["service_properties"] = json.loads(row["service_properties"])
-    values["native_names"] = frozenset(json.loads(row["native_names"]))
-    values["stores"] = tuple(part for part in row["stores"].split(",") if part)
+    return from_values([*(row[name] for name in COLUMNS[:-1]), row.get("member_status")])
+
+
+def from_values(row: Sequence[Any]) -> Image:
+    """Return the image of a row that has what `COLUMNS` names, in that order."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    values["tags"] = tuple(_parsed(values["tags"]))
+    values["properties"] = _parsed(values["properties"])
+    values["service_properties"] = _parsed(values["service_properties"])
+    values["native_names"] = frozenset(_parsed(values["native_names"]))
+    values["stores"] = tuple(part for part in values["stores"].split(",") if part)
     for name in _MOMENTS:
-        moment = row[name]
-        values[name] = None if moment is None else from_microseconds(moment)
-    values["member_status"] = row.get("member_status")
+        moment = values[name]
+        if moment is not None:
+            values[name] = _EPOCH + moment * _MICROSECOND
     return Image(**values)
+
+
+def _parsed(text: str) -> Any:
+    """Decode a column; most of them are empty."""
+    if text == "{}":
+        return _EMPTY
+    return () if text == "[]" else json.loads(text)
 
 
 def _dump(value: object) -> str:
@@ -119,3 +131,5 @@ _PARSED = {"tags", "properties", "service_properties", "native_names", "stores",
 _PLAIN = tuple(
     name for name in Image.__dataclass_fields__ if name not in _PARSED and name not in _MOMENTS
 )
+COLUMNS = tuple(Image.__dataclass_fields__)
+"""What an image is made of, in order: columns of `images`, and last the member status."""
