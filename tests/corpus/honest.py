@@ -154,7 +154,9 @@ def _iso(directory: Path) -> Iterator[Honest]:
         path = directory / name
         path.write_bytes(data)
         yield name, path, "iso", len(data)
-    for path in sorted(_GRUB.glob("grub-rescue-*")):
+    for known in sorted(_GRUB.glob("grub-rescue-*")):
+        path = directory / known.name
+        path.write_bytes(known.read_bytes())
         yield path.name, path, "iso", path.stat().st_size
 
 

@@ -30,7 +30,10 @@ _PERCENT = re.compile(r"\((\d{1,3}\.\d\d)/100%\)")
 # Four requests in flight, kept in order: as fast as out of order here, and the file stays in the
 # order of the disk, which its later readers profit from.
 _COROUTINES = "4"
+# Some drivers cannot say where a disk is empty: two tebibytes of nothing take them minutes.
+_BASE_SECONDS = 2400
 _SLOWEST = 4 << 20
+_LARGEST_WRITE = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def convert(  # noqa: PLR0913 the shape is fixed by the plan of the rooms; flows
         undo.callback(target.unlink, missing_ok=True)
         done = _run(command, allocated + unpacked, size_limit, (progress, cancel))
         if done.code != 0:
-            raise _failure(done.stderr)
+            raise _failure(done.stderr, target.stat().st_size + _LARGEST_WRITE >= size_limit)
         undo.pop_all()
 
 
@@ -146,7 +149,7 @@ def _run(
 ) -> programs.Completed:
     """Run the tool with limits for `work` bytes read and written."""
     progress, cancel = callbacks
-    seconds = 300 + work // _SLOWEST
+    seconds = _BASE_SECONDS + work // _SLOWEST
     limits = programs.Limits(
         wall=2.0 * seconds, cpu=seconds, memory=_MEMORY, output=output, niceness=5
     )
@@ -168,13 +171,15 @@ def _run(
         raise
 
 
-def _failure(stderr: bytes) -> Exception:
-    """Name what made a conversion end early."""
+def _failure(stderr: bytes, at_limit: bool) -> Exception:
+    """Name what made a conversion end early; some drivers lose the reason of a failed write."""
     if b"No space left on device" in stderr:
         return Unavailable("the work area is full", rule="work_full")
-    if any(word in stderr for word in (b"File too large", b"Cannot allocate memory")):
+    writing = b"error while writing" in stderr
+    limits = (b"File too large", b"Cannot allocate memory")
+    if (writing and at_limit) or any(word in stderr for word in limits):
         text = "the content needed more than the allowed size, memory or time"
         return BadImage(Reason.EXPANSION_LIMIT, text)
-    if b"error while writing" in stderr:
+    if writing:
         return ProgramFailed("the converted file could not be written", how="exit")
     return BadImage(Reason.CORRUPT, "the content could not be read to the end")

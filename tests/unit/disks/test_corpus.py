@@ -132,13 +132,13 @@ def _qcow2_header(bits: int, size: int, l1_size: int) -> bytearray:
 
 
 def _huge_l1(path: Path) -> str:
-    """A sparse file of a tebibyte whose L1 entries all point at holes."""
+    """A sparse file of 128 GiB with many second-level tables that are holes."""
     bits = 12
     with path.open("wb") as file:
-        file.write(_qcow2_header(bits, 1 << 41, 1 << 20))
+        file.write(_qcow2_header(bits, 1 << 39, 1 << 18))
         file.seek(1 << 20)
-        file.write(b"".join(struct.pack(">Q", (n + 8192) << bits) for n in range(1 << 20)))
-        file.truncate(1 << 40)
+        file.write(b"".join(struct.pack(">Q", (n + 32768) << bits) for n in range(1 << 18)))
+        file.truncate(1 << 37)
     return "qcow2"
 
 
