@@ -36,7 +36,8 @@ from calotype.errors import (
 )
 from calotype.flows.core import Core
 from calotype.flows.fetching import fetch
-from calotype.flows.making import make, side_by_side
+from calotype.flows.making import make
+from calotype.flows.side_by_side import side_by_side
 from calotype.flows.sources import GIB, Source, Wanted, from_document, wanted_from
 from calotype.flows.workspace import Workspace
 from calotype.images import quota
@@ -162,10 +163,11 @@ class ImportFlow:
         space = self._space(attempt)
         source = self._source(attempt, results)
         target = space.path(_CONVERTED_NAME)
-        limit = self._size_limit(attempt.job, order.wanted, results["inspect"]["virtual_size"])
+        virtual_size = results["inspect"]["virtual_size"]
+        limits = (virtual_size, self._size_limit(attempt.job, order.wanted, virtual_size))
 
         def work() -> Digest:
-            return make((source, found), (target, wanted), limit, space)
+            return make((source, found), (target, wanted), limits, space)
 
         digest = self._noting_kills(source, attempt, work)
         return {"directory": attempt.name, "digest": asdict(digest)}

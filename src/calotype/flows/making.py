@@ -1,36 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a file of another format, and proves it: convert, then hash, compare and sync at once.
+"""Makes a file of another format, and proves it: streamed when that is possible, else converted.
 
-The three read the same fresh file side by side, each in a thread of its own: hashing is the
-longest, and the others cost nothing beside it. What guests see must be the same in both files, so
-that a bug of a converter cannot ship silently (security contract, section 7).
+After a conversion the result is hashed, compared with its source and synced at once, each in a
+thread of its own. What guests see must be the same in both files, so that a bug of a converter
+cannot ship silently (security contract, section 7).
 """
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 
 from calotype.blobs.digest import Digest, digest_file
 from calotype.disks.convert import compare, convert
 from calotype.disks.formats import Format
-from calotype.errors import Cancelled
-from calotype.flows.workspace import Workspace
+from calotype.flows.side_by_side import side_by_side
+from calotype.flows.streaming import Differs, stream
+from calotype.flows.workspace import Workspace, sync
 from calotype.jobs.states import JobFailed, JobReason
 
+_LOG = logging.getLogger(__name__)
 _CONVERTED = 0.6  # part of the step that conversion is
 File = tuple[Path, Format]
 
 
-def make(source: File, target: File, size_limit: int, space: Workspace) -> Digest:
+def make(source: File, target: File, limits: tuple[int, int], space: Workspace) -> Digest:
     """Convert an inspected file to a new file; return its size and hashes.
 
-    Raises BadImage, Cancelled, Unavailable (`store_full`), JobFailed when the result differs. On
-    any error nothing is left at `target`.
+    `limits`: virtual size of the disk and most bytes of the result. Raises BadImage, Cancelled,
+    Unavailable (`store_full`, `work_full`), JobFailed when the result differs. On any error nothing
+    is left at the target.
     """
+    if target[1] == Format.QCOW2:
+        try:
+            digest = stream(*source, target[0], limits, space)
+        except Differs as error:
+            # Never seen; the converter is the second opinion, and its result is proven as well.
+            _LOG.error("a streamed file was refused", extra={"why": str(error)})
+        else:
+            if digest is not None:
+                return digest
+    return _convert(source, target, limits[1], space)
+
+
+def _convert(source: File, target: File, size_limit: int, space: Workspace) -> Digest:
     progress = space.attempt.progress
     space.check_room(0)
 
@@ -45,13 +60,13 @@ def make(source: File, target: File, size_limit: int, space: Workspace) -> Diges
 
     space.guarded(work)
     try:
-        return prove(source, target, space)
+        return _prove(source, target, space)
     except BaseException:
         target[0].unlink(missing_ok=True)
         raise
 
 
-def prove(source: File, target: File, space: Workspace) -> Digest:
+def _prove(source: File, target: File, space: Workspace) -> Digest:
     """Hash a converted file while it is synced and compared with its source."""
     failed = Event()
 
@@ -75,27 +90,3 @@ def prove(source: File, target: File, space: Workspace) -> Digest:
         raise JobFailed(JobReason.INTERNAL, text, rule="conversion_differs")
     assert isinstance(digest, Digest)
     return digest
-
-
-def side_by_side(failed: Event, *works: Callable[[], object]) -> list[object]:
-    """Run works at once and return what they gave; when one fails, `failed` stops the others.
-
-    Raises what failed first in earnest, not the Cancelled of those that were stopped for it.
-    """
-    with ThreadPoolExecutor(len(works), thread_name_prefix="making") as pool:
-        running: list[Future[object]] = [pool.submit(work) for work in works]
-        wait(running, return_when=FIRST_EXCEPTION)
-        failed.set()
-    errors = [error for error in (one.exception() for one in running) if error is not None]
-    if errors:
-        raise min(errors, key=lambda error: isinstance(error, Cancelled))
-    return [one.result() for one in running]
-
-
-def sync(path: Path) -> None:
-    """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -109,3 +109,12 @@ def link_to(descriptor: int, target: Path) -> bool:
     finally:
         os.close(directory)
     return True
+
+
+def sync(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
