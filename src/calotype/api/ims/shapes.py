@@ -31,7 +31,7 @@ def image_body(
     """Return the whole image. `project_id` and `account_id` are the viewer's."""
     kind = attributes.image_type(image, project_id)
     shows_project = eps_enabled and image.account_id == account_id
-    body = _base(image, kind) | _optional(image)
+    body = _base(image, kind) | _optional(image, project_id)
     body["enterprise_project_id"] = image.enterprise_project_id if shows_project else "0"
     body |= {
         "__imagetype": kind,
@@ -44,9 +44,6 @@ def image_body(
     for name, value in image.properties.items():
         if value is not None and name not in _NOT_PROPERTIES:
             body[name] = value == "true" if name in _BOOLEANS else value
-    origin = attributes.read(image, "__data_origin", project_id)
-    if origin is not None and kind != attributes.GOLD:
-        body["__data_origin"] = origin
     return body
 
 
@@ -76,7 +73,7 @@ def _base(image: Image, kind: str) -> dict[str, Any]:
     }
 
 
-def _optional(image: Image) -> dict[str, Any]:
+def _optional(image: Image, project_id: str) -> dict[str, Any]:
     """Return what is shown only when the image has it."""
     found: dict[str, Any] = {
         "active_at": None if image.active_at is None else clock.to_seconds(image.active_at),
@@ -85,7 +82,8 @@ def _optional(image: Image) -> dict[str, Any]:
         "__system__cmkid": image.cmk_id,
         "__support_arm": "true" if image.is_arm else None,
         "__whole_image": True if image.is_whole else None,
-        "__root_origin": attributes.read(image, "__root_origin", None),
+        "__root_origin": attributes.read(image, "__root_origin", project_id),
+        "__data_origin": attributes.read(image, "__data_origin", project_id),
     }
     if image.env_type != "DataImage":
         usual = catalogue.default_for(image.os_type)
