@@ -86,6 +86,8 @@ def open_database(settings: Settings) -> Database:
 
 def open_core(settings: Settings, database: Database) -> Core:
     """Make the rooms. The schema is current and the key file exists, or may be made."""
+    # Others must not list what lies here, whoever makes the directory first.
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     first = database.read(accounts.first) is None
     keys = KeyProvider.open(settings.master_key_file, create=first)
     stores = Stores(settings)
@@ -168,6 +170,8 @@ def run_service(settings: Settings, *, worker: bool) -> int:
     database = open_database(settings)
     if database.is_sqlite:
         migrations.ensure(database)
+    else:
+        migrations.require(database)
     core = open_core(settings, database)
     core.scratch.prepare()
     if database.is_sqlite:
@@ -208,6 +212,7 @@ def run_worker(settings: Settings) -> int:
     """Run jobs until a signal; return the exit code."""
     log.configure(settings.log_level)
     database = open_database(settings)
+    migrations.require(database)
     core = open_core(settings, database)
     core.scratch.prepare()
     runner = Runner(database, flows_of(core), settings, hooks_of(core))
@@ -245,6 +250,7 @@ def open_buckets(settings: Settings, account: str) -> Iterator[Buckets]:
         )
     database = open_database(settings)
     try:
+        migrations.require(database)
         found = database.read(
             lambda connection: (
                 accounts.find_by_name(connection, account)

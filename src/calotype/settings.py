@@ -12,9 +12,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -118,6 +119,14 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(60.0, ge=0, description="longest wait for work at SIGTERM")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
+        scheme = value.get_secret_value().partition(":")[0]
+        if scheme not in ("", "postgresql", "postgres", "postgresql+psycopg"):
+            raise ValueError("it reads postgresql://user@host/database, or is empty for SQLite")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
@@ -138,7 +147,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then the TOML file."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file())
+        # A flag for the data directory names the file too; the sources are not merged yet here.
+        flags = init_settings() if isinstance(init_settings, InitSettingsSource) else {}
+        file = _config_file(flags.get("data_dir"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
     @property
     def scratch(self) -> Path:
@@ -162,12 +174,14 @@ class Settings(BaseSettings):
         return self.buckets_url or f"file://{(self.data_dir / 'buckets').absolute()}"
 
 
-def _config_file() -> Path | None:
+def _config_file(data_dir: object) -> Path | None:
     """Find the TOML file; the settings object does not exist yet, so read the two names here."""
     named = os.environ.get("CALOTYPE_CONFIG")
     if named:
+        if not Path(named).is_file():
+            raise ValueError(f"CALOTYPE_CONFIG names {named}, which is no file")
         return Path(named)
-    beside = Path(os.environ.get("CALOTYPE_DATA_DIR", "data")) / "calotype.toml"
+    beside = Path(str(data_dir or os.environ.get("CALOTYPE_DATA_DIR", "data"))) / "calotype.toml"
     return beside if beside.exists() else None
 
 

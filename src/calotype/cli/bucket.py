@@ -131,7 +131,15 @@ def _open(data_dir: Path | None, account: str) -> Iterator[Buckets]:
     from calotype import app as composition
     from calotype.cli.service import load_settings
 
-    with composition.open_buckets(load_settings(data_dir=data_dir), account) as it:
+    settings = load_settings(data_dir=data_dir)
+    embedded = not settings.database_url.get_secret_value()
+    if embedded and not (settings.data_dir / "calotype.sqlite").exists():
+        output.fail(
+            f"{settings.data_dir} holds no deployment yet; start the service there first, or name"
+            " another with --data-dir or CALOTYPE_DATA_DIR",
+            output.REFUSED,
+        )
+    with composition.open_buckets(settings, account) as it:
         yield it
 
 

@@ -35,6 +35,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _scratch_and_stores(settings)
     database, started = _database(settings)
     yield database
+    if settings.database_url.get_secret_value():
+        yield from _shared(settings)
     for one in settings.store_settings():
         yield _store(f"store {one.id}", one.url, settings, writes=not one.read_only)
     yield _store("buckets", settings.buckets_place(), settings, writes=True)
@@ -95,10 +97,22 @@ def _database(settings: Settings) -> tuple[Finding, bool]:
             return ok(what, f"{found}; the next start brings it to {migrate.HEAD}"), True
         return missing(what, found, "calotype migrate"), False
     except CalotypeError as error:
-        advice = "look at the server, its address in DATABASE_URL and the password there"
-        return missing(what, f"{kind}: {error.message}", advice), False
+        # The driver says which of them is wrong; its text holds no password.
+        cause = getattr(error.__cause__, "orig", None) or error.message
+        advice = "look at the server, and at address, user and password in DATABASE_URL"
+        return missing(what, f"{kind}: {str(cause).splitlines()[0]}", advice), False
     finally:
         database.close()
+
+
+def _shared(settings: Settings) -> Iterator[Finding]:
+    """Several hosts work on one database, so none may keep bytes to itself."""
+    places = [(f"store {one.id}", one.url) for one in settings.store_settings()]
+    places.append(("buckets", settings.buckets_place()))
+    local = [what for what, url in places if _local(url) is not None]
+    if local:
+        advice = "name s3:// in BLOB_URL and BUCKETS_URL, or a directory that all hosts share"
+        yield warn("several hosts", f"directories of this host: {', '.join(local)}", advice)
 
 
 def _store(what: str, url: str, settings: Settings, *, writes: bool) -> Finding:

@@ -155,6 +155,8 @@ def bar(what: str, size: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
     """Give a name beside `file` to write to, which becomes `file` at the end or is removed."""
+    if not file.parent.is_dir():
+        output.fail(f"{file.parent} is no directory", output.USAGE)
     partial = file.with_name(file.name + ".part")
     try:
         yield partial

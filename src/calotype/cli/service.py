@@ -74,8 +74,12 @@ def migrate(data_dir: DataDir = None) -> None:
 
 def check(data_dir: DataDir = None, json: Json = False) -> None:
     """Say what this machine has and what is missing."""
+    import logging
+
     from calotype.cli import checking
 
+    # What the log would tell stands in the table.
+    logging.getLogger("calotype").addHandler(logging.NullHandler())
     findings = checking.findings(load_settings(data_dir=data_dir))
     if json:
         output.print_json([finding.document() for finding in findings])
@@ -117,6 +121,7 @@ def load_settings(**flags: Any) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        output.fail(f"the setting {name} is wrong: {first['msg']}", output.USAGE)
+        reason = first["msg"].removeprefix("Value error, ")
+        output.fail(f"the setting {name} is wrong: {reason}", output.USAGE)
     except (SettingsError, ValueError) as error:
         output.fail(f"the settings cannot be read: {error}", output.USAGE)

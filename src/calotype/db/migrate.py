@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from calotype.db.session import Database
+from calotype.errors import Unavailable
 
 HEAD = "0001"
 _DIRECTORY = Path(__file__).parent / "migrations"
@@ -31,6 +32,15 @@ def ensure(database: Database) -> str | None:
     if before != HEAD:
         upgrade(database)
     return before
+
+
+def require(database: Database) -> None:
+    """Raise Unavailable (`schema`) unless the schema is the one of this version."""
+    found = database.read(current)
+    if found != HEAD:
+        state = f"has the schema {found}" if found else "is empty"
+        text = f"the database {state} and this version needs {HEAD}; run `calotype migrate`"
+        raise Unavailable(text, rule="schema")
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
