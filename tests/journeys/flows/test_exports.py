@@ -19,6 +19,7 @@ from calotype.images import store as images
 from calotype.images.model import Image
 from calotype.jobs.states import Status
 from calotype.settings import Settings
+from tests.journeys.flows.conftest import fresh_url
 from tests.journeys.flows.place import (
     ACCOUNT,
     BUCKET,
@@ -31,6 +32,11 @@ from tests.journeys.flows.place import (
 from tests.made_disks import make_disk, real_format, same_content, sha512
 
 pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    return fresh_url(request, request.param)
 
 
 @pytest.fixture
@@ -201,7 +207,11 @@ def test_other_formats_and_foreign_buckets_are_refused(place: Deployment, image:
 
 
 def test_exports_are_limited_with_creations(place: Deployment, image: Image) -> None:
-    settings = Settings(data_dir=place.core.settings.data_dir, creation_jobs_per_project=1)
+    settings = Settings(
+        data_dir=place.core.settings.data_dir,
+        database_url=place.core.settings.database_url,
+        creation_jobs_per_project=1,
+    )
     small = Deployment(open_core(settings))
     small.export(image, "one", Format.RAW)
     with pytest.raises(QuotaExceeded) as caught:

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from calotype.db.session import normalise_url
-from calotype.db.tables import METADATA
 from calotype.disks.formats import Format
 from calotype.jobs.states import Status
-from calotype.settings import Settings
-from tests.backends.postgres import PostgresServer, running_postgres
-from tests.journeys.flows.place import ACCOUNT, BUCKET, Deployment, open_core
+from tests.journeys.flows.conftest import fresh_url
+from tests.journeys.flows.place import ACCOUNT, BUCKET, Deployment
 from tests.made_disks import make_disk, same_content
 
 pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("kills")]
@@ -130,19 +127,13 @@ def test_work_of_a_killed_worker_goes_on_in_another_scratch(
     assert same_content(disk.path, "vmdk", place.bytes_of(place.image(made.image_id)), "qcow2")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with running_postgres() as found:
-        yield found
+class TestOnPostgreSQL:
+    """The same on the other database."""
 
+    @pytest.fixture
+    def database_url(self, request: pytest.FixtureRequest) -> str:
+        return fresh_url(request, "postgres")
 
-def test_an_import_survives_a_kill_on_postgresql(server: PostgresServer, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    settings = Settings(data_dir=data, database_url=normalise_url(server.fresh_url()))
-    core = open_core(settings)
-    METADATA.create_all(core.db.engine)
-    core.buckets.create(BUCKET, ACCOUNT)
-    try:
-        imported_after_a_kill(Deployment(core), tmp_path, "vmdk", "after-store")
-    finally:
-        core.db.close()
+    @pytest.mark.parametrize("point", ["after-store", "before-publish"])
+    def test_an_import_survives_a_kill(self, place: Deployment, tmp_path: Path, point: str) -> None:
+        imported_after_a_kill(place, tmp_path, "vmdk", point)
