@@ -39,6 +39,12 @@ class Part:
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    ended_by_test: bool = False
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended although no test asked for that."""
+        return self.process is not None and not self.running and not self.ended_by_test
 
     @property
     def running(self) -> bool:
@@ -46,6 +52,7 @@ class Part:
 
     def start(self) -> None:
         """Start it in a process group of its own, its output appended to its log."""
+        self.ended_by_test = False
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -63,6 +70,7 @@ class Part:
 
     def kill(self) -> None:
         """Kill it as a power cut would."""
+        self.ended_by_test |= self.running
         if self.running:
             self.send(signal.SIGKILL)
         if self.process is not None:
@@ -71,6 +79,7 @@ class Part:
     def stop(self) -> int:
         """Ask it to end (SIGTERM) and return its exit status."""
         assert self.process is not None
+        self.ended_by_test |= self.running
         if self.running:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=_STOP_SECONDS)
@@ -205,12 +214,14 @@ class Service:
         assert self._ready(), self.logs()
 
     def close(self) -> None:
-        """End what runs, and look whether a secret of the tests stands in a log."""
+        """End what runs; nothing may have died by itself, and no log may hold a secret."""
+        died = {part.name: part.process for part in self.parts.values() if part.died}
         try:
             self.stop()
         finally:
             self.kill()
         logs = self.logs()
+        assert not died, f"died by themselves: {died}\n{logs[-5000:]}"
         leaked = [secret for secret in self.secrets if len(secret) >= 8 and secret in logs]
         assert not leaked, f"{len(leaked)} secrets are in the logs"
 

@@ -25,7 +25,7 @@ from tests.people import fresh
 from tests.service import Service, until
 from tests.wire import Api, root_of
 
-SPREAD = 8  # kills at moments spread over an import
+SPREAD = 6  # kills at moments spread over an import
 AT_STEPS = ("queue", "fetch", "convert", "store")  # kills when a job says that it is there
 
 
