@@ -19,15 +19,14 @@ def monotonic() -> float:
 
 def to_seconds(moment: datetime) -> str:
     """Render as `YYYY-MM-DDThh:mm:ssZ` (images, members, tasks)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def to_milliseconds(moment: datetime) -> str:
     """Render as `YYYY-MM-DDThh:mm:ss.sssZ` (jobs, audit)."""
-    text = moment.astimezone(UTC)
-    return f"{text:%Y-%m-%dT%H:%M:%S}.{text.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def to_microseconds(moment: datetime) -> str:
     """Render as `YYYY-MM-DDThh:mm:ss.ffffffZ` (tokens)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
