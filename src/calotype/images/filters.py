@@ -171,6 +171,9 @@ def _one_of(column: str, values: Iterable[str]) -> ColumnElement[bool]:
         # The index is on `name_sort`, which cannot tell null from empty.
         named = images.c.name_sort.in_(wanted) if len(wanted) > 1 else _same_name(wanted)
         return and_(images.c.name.is_not(None), named) if "" in wanted else named
+    if "" in wanted and column in ("container_format", "disk_format"):
+        # Only the IMS view asks for it: there a null format is shown as a word.
+        return or_(images.c[column].is_(None), images.c[column].in_(wanted))
     return _among(images.c[column], wanted)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from calotype import clock
-from calotype.api.ims import fields, filters, patch, shapes
+from calotype.api.ims import fields, filters, flavors, patch, shapes
+from calotype.api.ims.flavors import Flavors
 from calotype.api.ims.refusal import IMSRefusal, refuse
 from calotype.errors import NotFound
 from calotype.flows.core import Core
@@ -23,8 +24,10 @@ from calotype.images.model import Image
 def handlers(core: Core) -> dict[str, Handler]:
     """Return the handlers of this chapter."""
 
+    known = flavors.load(core.settings.flavors_file)
+
     def list_images(connection: Connection, request: Request) -> Answer:
-        return _list(connection, request)
+        return _list(known, connection, request)
 
     def update(connection: Connection, request: Request) -> Answer:
         return _update(core, connection, request)
@@ -69,9 +72,9 @@ def _list_form(draft: Draft) -> None:
         fields.enterprise_project(value)
 
 
-def _list(connection: Connection, request: Request) -> Answer:
+def _list(known: Flavors, connection: Connection, request: Request) -> Answer:
     project_id = request.caller.project_id or ""
-    wanted = filters.read_filter(request.query, project_id)
+    wanted = filters.read_filter(request.query, project_id, flavors=known)
     narrowed, keep = admission.admit(wanted, request.verdict.list_filter)
     paging = filters.read_paging(request.query)
     page = listing.page(connection, narrowed, paging, keep)
@@ -104,7 +107,7 @@ def _update(core: Core, connection: Connection, request: Request) -> Answer:
         )
     if moves and before.visibility == "public":
         raise IMSRefusal("IMG.0083", "a public image lies in no enterprise project")
-    after = patch.apply(before, operations)
+    after = patch.apply(before, operations, core.settings.properties_per_image)
     if core.settings.unique_names and after.name != before.name:
         require_free_name(connection, before.owner, after.name or "")
     stored = store.update_image(connection, before, after, clock.now())

@@ -35,6 +35,7 @@ def read(body: object, limits: Limits) -> Whole:
     fields.name(values.get("name"))
     fields.description(values.get("description"))
     fields.tags(values, limits.tags)
+    fields.text("checksum", values.get("checksum"))
     instance_id = fields.uuid("instance_id", values.get("instance_id"), "IMG.0012")
     backup_id = fields.uuid("backup_id", values.get("backup_id"), "IMG.0019")
     if instance_id and backup_id:
@@ -44,7 +45,7 @@ def read(body: object, limits: Limits) -> Whole:
     fields.word(
         "whole_image_type", values.get("whole_image_type"), ("CSBS", "CBR"), fields.MALFORMED
     )
-    fields.uuid("vault_id", values.get("vault_id"), "IMG.0031")
+    fields.uuid("vault_id", values.get("vault_id") or None, "IMG.0031")
     low, high = values.get("min_ram"), values.get("max_ram")
     for name, value in (("min_ram", low), ("max_ram", high)):
         if value is not None:
