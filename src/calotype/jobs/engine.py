@@ -20,7 +20,7 @@ from calotype.jobs.execution import Call
 QUEUE = "calotype"
 VERSION = "1"  # pinned: the default is a hash of the source, which strands work at each upgrade
 _NAME = "calotype"
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5  # of the queue, through which only taken over runs go
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 Body = Callable[[str, Call], None]
@@ -39,7 +39,7 @@ class Engine:
         self._job: Any = None
 
     def start(self) -> None:
-        """Load and launch the engine; from now on it runs what is queued."""
+        """Load and launch the engine; from now on it also runs what was taken over."""
         log = logging.getLogger("dbos")
         if not log.handlers:
             # With a handler of its own it would write lines that are not ours to the console.
@@ -78,12 +78,12 @@ class Engine:
         )
         self._dbos, self._job = DBOS, job
 
-    def enqueue(self, run_id: str, job_id: str) -> None:
-        """Queue a run of a job; the same `run_id` again changes nothing."""
+    def launch(self, run_id: str, job_id: str) -> None:
+        """Run a job here and now; when the engine knows `run_id` already, nothing happens."""
         from dbos import SetWorkflowID
 
         with SetWorkflowID(run_id):
-            self._dbos.enqueue_workflow(QUEUE, self._job, job_id)
+            self._dbos.start_workflow(self._job, job_id)
 
     def take_over(self, executor_id: str) -> int:
         """Queue again what a dead executor was running; return how many runs."""

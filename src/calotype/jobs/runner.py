@@ -47,11 +47,11 @@ class EngineDoor(Protocol):
     """What the runner asks of an engine."""
 
     def start(self) -> None:
-        """Load it; from now on it runs what is queued."""
+        """Load it; from now on it also runs what was taken over."""
         ...
 
-    def enqueue(self, run_id: str, job_id: str) -> None:
-        """Queue a run; the same id again changes nothing."""
+    def launch(self, run_id: str, job_id: str) -> None:
+        """Run a job here; an id that is known already changes nothing."""
         ...
 
     def take_over(self, executor_id: str) -> int:
@@ -227,7 +227,7 @@ class Runner:
         if places <= 0:
             return
         for run in self._db.read(lambda conn: outbox.next_runs(conn, places)):
-            self._engine.enqueue(outbox.run_id(run), run[0])
+            self._engine.launch(outbox.run_id(run), run[0])
             self._db.write(_bind(outbox.mark, run))
 
     def _chores(self) -> None:
