@@ -4,6 +4,7 @@
 The record of a request that changes something is written in its own transaction; all others are
 queued here and appended together at least every 100 ms, so that reading costs no commit of its
 own. Records hold ids and decisions, never secrets and never bodies (contract iam.md, section 8).
+A change whose record cannot be written is refused with Unavailable (`audit_away`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from calotype import clock
 from calotype.audit import store
 from calotype.db.session import Database
+from calotype.errors import Unavailable
 from calotype.principal import Caller
 
 LOG = logging.getLogger("calotype.audit")
 BATCH = 500
 PAUSE = 0.1
+KEPT = 10_000  # records that wait while the database is away
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One decision, before it is JSON."""
+    """One decision, before it is JSON. `http_status` None: the client left before an answer."""
 
     id: str
     at: datetime
@@ -52,13 +57,14 @@ class Record:
     operation: str
     method: str
     path: str
-    image_ids: Sequence[str]
+    resource_type: str | None
+    resource_ids: Sequence[str]
     enterprise_project_id: str | None
     target_enterprise_project_id: str | None
     checks: Sequence[Check]
     decision: str
     reason: str
-    http_status: int
+    http_status: int | None
     listed: tuple[int | None, int | None] = (None, None)
 
     def row(self) -> dict[str, object]:
@@ -71,7 +77,7 @@ class Record:
             "operation": self.operation,
             "decision": self.decision,
             "at": int(self.at.timestamp() * 1_000_000),
-            "record": json.dumps(self._document(), ensure_ascii=False, separators=(",", ":")),
+            "record": _as_text(self._document()),
         }
 
     def _document(self) -> dict[str, object]:
@@ -99,8 +105,8 @@ class Record:
             "method": self.method,
             "path": self.path,
             "resource": {
-                "type": "image",
-                "ids": list(self.image_ids),
+                "type": self.resource_type,
+                "ids": list(self.resource_ids),
                 "enterprise_project_id": self.enterprise_project_id,
                 "target_enterprise_project_id": self.target_enterprise_project_id,
             },
@@ -139,8 +145,13 @@ class Trail:
         self._thread.start()
 
     def write(self, connection: Connection, record: Record) -> None:
-        """Add a record in the transaction of the request that it is about."""
-        store.append(connection, [record.row()])
+        """Add a record in the transaction of the request that it is about. Raises Unavailable."""
+        try:
+            store.append(connection, [record.row()])
+        except DBAPIError as error:
+            raise Unavailable(
+                "the audit record cannot be written, so nothing is changed", rule="audit_away"
+            ) from error
 
     def queue(self, record: Record) -> None:
         """Add a record with the next batch."""
@@ -148,6 +159,19 @@ class Trail:
             self._queue.append(record)
             if len(self._queue) >= BATCH:
                 self._wake.notify()
+
+    def waiting(self) -> tuple[Record, ...]:
+        """Return the records of the next batch."""
+        with self._wake:
+            return tuple(self._queue)
+
+    def flush(self) -> None:
+        """Write what is queued now; while the database is away it goes on waiting."""
+        with self._wake:
+            batch, self._queue = self._queue, []
+        if batch and not self._append(batch):
+            with self._wake:
+                self._queue[:0] = batch[-KEPT:]
 
     def close(self) -> None:
         """Write what is queued and end the thread."""
@@ -162,19 +186,28 @@ class Trail:
             with self._wake:
                 if not self._closing:
                     self._wake.wait(PAUSE)
-                batch, self._queue = self._queue, []
                 closing = self._closing
-            if batch:
-                self._append(batch)
+            self.flush()
             if closing:
                 return
 
-    def _append(self, batch: list[Record]) -> None:
+    def _append(self, batch: list[Record]) -> bool:
+        """Write a batch; False when it may be tried again."""
         rows = [record.row() for record in batch]
         try:
-            self._database.write(lambda connection: store.append(connection, rows))
+            self._database.write(lambda connection: store.append_missing(connection, rows))
+        except Unavailable:
+            lost = max(0, len(batch) - KEPT)
+            LOG.warning("audit records of reads wait for the database", extra={"lost": lost})
+            return False
         except Exception:
             LOG.exception("audit records of reads could not be written", extra={"lost": len(batch)})
+        return True
+
+
+def _as_text(document: object) -> str:
+    """Return JSON that any database takes: headers may hold bytes that are no UTF-8."""
+    return _ENCODE(document).encode("utf-8", "replace").decode()
 
 
 def _kind(caller: Caller | None) -> str:

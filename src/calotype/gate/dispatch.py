@@ -96,8 +96,11 @@ class Gate:
         trace = Trace(incoming, incoming.source_ip(self._parts.places))
         try:
             answer = await self._answer(incoming, trace)
-        except ClientGone:
-            return
+        except (ClientGone, asyncio.CancelledError) as ended:
+            self._parts.recording.finish(trace, None)
+            if isinstance(ended, ClientGone):
+                return
+            raise
         except Exception as error:
             answer = self._refuse(error, incoming, trace)
         self._parts.recording.finish(trace, answer)
@@ -206,7 +209,6 @@ class Gate:
         """Check forms, find the targets, decide. Raises NotFound, NotAllowed, ReadOnly, Invalid."""
         operation, params, caller = entry.match.operation, entry.match.params, entry.identity.caller
         query = trace.incoming.query()
-        verdict = Verdict(Outcome.ALLOW, Why.NO_ACTION_REQUIRED)
         rows: dict[str, object] = {}
         if entry.handler.form is not None:
             entry.handler.form(Draft(operation, params, query, entry.body, caller.project_id))
@@ -219,6 +221,8 @@ class Gate:
             if not verdict.allowed:
                 raise verdict.error()
             rows = world.rows
+        else:
+            verdict = Verdict(Outcome.ALLOW, Why.NO_ACTION_REQUIRED)
         return Request(
             operation=operation,
             caller=caller,
@@ -230,6 +234,9 @@ class Gate:
             verdict=verdict,
             rows=rows,
             base_url=trace.incoming.base_url(self._parts.places),
+            record=lambda connection, status: self._parts.recording.write(
+                connection, trace, Answer(status)
+            ),
         )
 
     def _handle(self, connection: Connection, trace: Trace, entry: _Entry) -> Answer:

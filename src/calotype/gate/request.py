@@ -24,10 +24,11 @@ Pairs = tuple[tuple[str, str], ...]
 class Headers:
     """Request headers as sent: names compare without case, repeated lines are kept."""
 
-    __slots__ = ("_raw",)
+    __slots__ = ("_first", "_raw")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self._raw = raw
+        self._first = {name.lower(): value for name, value in reversed(raw)}
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
@@ -36,11 +37,8 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """Return the first value of `name`, or None."""
-        wanted = name.lower().encode()
-        for key, value in self._raw:
-            if key.lower() == wanted:
-                return value.decode("utf-8", "surrogateescape")
-        return None
+        value = self._first.get(name.lower().encode())
+        return None if value is None else value.decode("utf-8", "surrogateescape")
 
     def all(self, name: str) -> list[str]:
         """Return every value of `name`."""
@@ -62,6 +60,10 @@ class BodyStream:
     needs_sha256: bool  # a pending signature covers the body
 
 
+def _unrecorded(connection: Connection, status: int) -> None:
+    """Stand for the gate's writer where there is no gate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request that passed the gate."""
@@ -76,6 +78,15 @@ class Request:
     verdict: Verdict
     rows: Mapping[str, object]  # rows that finding the targets has read, by id
     base_url: str
+    record: Callable[[Connection, int], None] = _unrecorded
+
+    def accepted(self, status: int) -> Callable[[Connection], None]:
+        """Return what an asynchronous handler calls in the transaction that changes something.
+
+        It writes the audit record of a request that is answered with `status`; no record, no
+        change. Synchronous handlers are recorded by the gate.
+        """
+        return lambda connection: self.record(connection, status)
 
     def last(self, name: str) -> str | None:
         """Return the last value of a query parameter, or None."""
