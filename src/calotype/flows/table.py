@@ -6,21 +6,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from functools import partial
+
+from sqlalchemy import Connection
 
 from calotype import clock
 from calotype.blobs import leases
 from calotype.blobs.sweep import Sweeper
+from calotype.errors import NotFound, ReadOnly
 from calotype.flows import export_submit, import_file, upload_recovery
 from calotype.flows.core import Core
 from calotype.flows.export_file import BUCKET_PLACE, ExportFlow
 from calotype.flows.import_file import ImportFlow
+from calotype.images import expiry
+from calotype.images import store as images
 from calotype.jobs import store as jobs
 from calotype.jobs.flow import Flow
 from calotype.jobs.runner import Hooks
 
 _DAY = timedelta(days=1)
+_AT_ONCE = 200
 
 
 def flows_of(core: Core) -> Mapping[str, Flow]:
@@ -45,6 +53,7 @@ def hooks_of(core: Core) -> Hooks:
         chores=(
             sweeper.sweep,
             lambda: upload_recovery.recover(core),  # looks at the leases that the sweep left
+            lambda: forget_killed(core),
             daily(sweeper.store_strays),
             daily(core.buckets.sweep),
         ),
@@ -55,6 +64,20 @@ def sweeper_of(core: Core) -> Sweeper:
     """Return a sweeper that also reaches files of buckets that are not published."""
     others = {BUCKET_PLACE: core.buckets.discard}
     return Sweeper(core.db, core.stores, core.scratch, jobs.open_ids, others)
+
+
+def forget_killed(core: Core) -> int:
+    """Delete images that were killed long ago; return how many."""
+    before = clock.now() - timedelta(days=core.settings.killed_days)
+    ids = core.db.read(lambda conn: expiry.killed_before(conn, before, _AT_ONCE))
+
+    def forget(conn: Connection, image_id: str) -> None:
+        with contextlib.suppress(NotFound, ReadOnly):  # gone already, or kept by its owner
+            images.delete_image(conn, image_id, clock.now())
+
+    for image_id in ids:
+        core.db.write(partial(forget, image_id=image_id))
+    return len(ids)
 
 
 def daily(work: Callable[[], object]) -> Callable[[], None]:

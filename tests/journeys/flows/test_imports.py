@@ -8,10 +8,12 @@ import hashlib
 import lzma
 import os
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from calotype import clock
 from calotype.db.tables import METADATA
 from calotype.errors import BadImage, Invalid, QuotaExceeded, Reason, TooLarge, WrongState
 from calotype.flows.import_submit import (
@@ -25,6 +27,7 @@ from calotype.flows.import_submit import (
 )
 from calotype.flows.jobs_view import list_jobs, show
 from calotype.flows.sources import Source
+from calotype.flows.table import forget_killed
 from calotype.images import store as images
 from calotype.jobs.states import Status
 from calotype.settings import Settings
@@ -227,6 +230,23 @@ def test_a_cancelled_import_leaves_nothing(place: Deployment, tmp_path: Path) ->
     place.core.db.write(lambda conn: place.core.jobs.cancel(conn, made.job_id))
     place.run()
     refused(place, made.job_id, "CANCELLED")
+
+
+def test_a_killed_image_is_forgotten_after_its_days(
+    place: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = make_disk(tmp_path, "raw", size=MIB)
+    place.put("disk.raw", disk.path)
+    killed, kept = place.create("disk.raw", "raw"), place.create("disk.raw", "raw")
+    place.core.db.write(lambda conn: place.core.jobs.cancel(conn, killed.job_id))
+    place.run()
+    assert forget_killed(place.core) == 0
+    later = clock.now() + timedelta(days=8)
+    monkeypatch.setattr("calotype.clock.now", lambda: later)
+    assert forget_killed(place.core) == 1
+    assert place.core.db.read(lambda conn: images.get(conn, killed.image_id, None)) is None
+    assert place.image(kept.image_id).status == "active"
+    assert place.used()[0] == 1
 
 
 def test_a_look_before_acceptance_refuses_and_leaves_nothing(
