@@ -11,6 +11,8 @@ import uuid
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _HEX32 = re.compile(r"[0-9a-fA-F]{32}\Z")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
+_SHIFTS = range(120, -1, -10)
 
 
 def new_uuid() -> str:
@@ -26,7 +28,7 @@ def new_hex() -> str:
 def new_ulid() -> str:
     """Return a 26 character id that sorts by its time of making (decisions, audit records)."""
     value = (int(time.time() * 1000) << 80) | secrets.randbits(80)
-    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
 def image_id(text: str) -> str | None:
