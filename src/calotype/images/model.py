@@ -18,6 +18,8 @@ from sqlalchemy import RowMapping
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_dump = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_decode = json.JSONDecoder().raw_decode
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -107,7 +109,7 @@ def from_values(row: Sequence[Any]) -> Image:
     values["properties"] = _parsed(values["properties"])
     values["service_properties"] = _parsed(values["service_properties"])
     values["native_names"] = frozenset(_parsed(values["native_names"]))
-    values["stores"] = tuple(part for part in values["stores"].split(",") if part)
+    values["stores"] = tuple(filter(None, values["stores"].split(",")))
     for name in _MOMENTS:
         moment = values[name]
         if moment is not None:
@@ -119,11 +121,7 @@ def _parsed(text: str) -> Any:
     """Decode a column; most of them are empty."""
     if text == "{}":
         return _EMPTY
-    return () if text == "[]" else json.loads(text)
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return () if text == "[]" else _decode(text)[0]
 
 
 _MOMENTS = ("created_at", "updated_at", "active_at", "ended_at")
