@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -112,27 +113,33 @@ def new_image(core: Core, request: Request, body: dict[str, object]) -> Image:
         os_bit=str(system.bits),
     )
     properties: dict[str, str | None] = {}
+    base: dict[str, Any] = {}
     for name, value in body.items():
         if name != "id":
-            image = _with(image, properties, name, value)
-    image = replace(image, properties={**image.properties, **properties})
-    if image.owner != project_id:
-        image = replace(image, account_id=NO_ACCOUNT)
+            image = _with(image, properties, base, (name, value))
+    if base.get("owner", project_id) != project_id:
+        base["account_id"] = NO_ACCOUNT
+    image = replace(image, properties={**image.properties, **properties}, **base)
     _check_new(core, request, image)
     return image
 
 
-def _with(image: Image, properties: dict[str, str | None], name: str, value: object) -> Image:
+def _with(
+    image: Image,
+    properties: dict[str, str | None],
+    base: dict[str, Any],
+    given: tuple[str, object],
+) -> Image:
+    """Read one member of the body into the properties, the base attributes or the image."""
+    name, value = given
     found = kind(name)
     if found is Kind.CUSTOM:
         properties[name] = fields.custom(name, value)
     elif found is Kind.SYSTEM:
         return writing.set_system(image, name, fields.system(name, value), natively=True)
     elif found is Kind.BASE:
-        if name == "owner" and value is None:
-            return image
-        changed: Image = replace(image, **{name: fields.base(name, value)})  # type: ignore[arg-type]  # the name decides the type
-        return changed
+        if name != "owner" or value is not None:
+            base[name] = fields.base(name, value)
     elif not isinstance(value, str):
         # read-only attributes come back from clients that copy a base image (M32)
         fields.wrong(name, value, "the value of a property is a string")
