@@ -3,12 +3,13 @@
 
 A readable signature wins over a token; neither is Unauthenticated. Identity headers from outside
 are not looked at. What a signature covers but has not come yet (the body) stays pending in the
-Identity, and nothing is proven before its `finish` returned (contract iam.md 4.1, 5).
+Identity, and nothing is proven before its `finish` returned; until then nothing is told about the
+projects of a key either (contract iam.md 4.1, 5.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -50,9 +51,16 @@ class Identity:
             self.pending.finish(body_sha256, empty)
 
     def require_scope(self) -> None:
-        """Refuse foreign projects before an upload is stored."""
+        """Refuse foreign and suspended projects. Raises NotAllowed."""
         if self.pending is not None:
             self.pending.require_scope()
+        known = self.known
+        if known is not None and known.project is not None and not known.project.enabled:
+            raise NotAllowed(
+                f"the project {known.project.id} is suspended",
+                rule="project_suspended",
+                reason="project_suspended",
+            )
 
 
 class Authenticator:
@@ -75,11 +83,17 @@ class Authenticator:
         incoming: Incoming,
         source_ip: str,
         params: Mapping[str, str],
+        learn: Callable[[Caller], None],
     ) -> Identity:
-        """Return who asks. Raises Unauthenticated, NotAllowed (foreign or suspended project)."""
+        """Return who asks; `learn` is told as soon as it is known, proven or not.
+
+        Raises Unauthenticated, NotAllowed (foreign project or domain of a proven caller).
+        """
         header = parse_authorization(incoming.headers.raw)
         if header is None:
-            return self._by_token(connection, incoming, source_ip)
+            identity = self._by_token(connection, incoming, source_ip)
+            learn(identity.caller)
+            return identity
         found = authentication.by_key(connection, header.access, self._snapshots, self._wrapper)
         record = None
         if found is not None:
@@ -94,6 +108,7 @@ class Authenticator:
             )
         enabled: dict[str, str] = {}
         if found is not None:
+            learn(_of(found[1], incoming, source_ip))
             snapshot = found[1].snapshot
             enabled = {
                 one.id: snapshot.account.id for one in snapshot.projects.values() if one.enabled
@@ -107,8 +122,12 @@ class Authenticator:
         )
         pending = self._verifier.begin(signed, header, record, enabled.get)
         assert found is not None
-        known = authentication.in_project(found[1], pending.project_id)
-        return Identity(_of(known, incoming, source_ip), known, pending)
+        known = found[1]
+        if pending.is_own:  # else `require_scope` refuses, once the signature is proven
+            known = authentication.in_project(known, pending.project_id)
+        identity = Identity(_of(known, incoming, source_ip), known, pending)
+        learn(identity.caller)
+        return identity
 
     def _by_token(self, connection: Connection, incoming: Incoming, source_ip: str) -> Identity:
         token = incoming.headers.get("x-auth-token")
@@ -120,17 +139,6 @@ class Authenticator:
         if known is None:
             raise Unauthenticated("the token is unknown, has expired or was revoked")
         return Identity(_of(known, incoming, source_ip), known, token=token)
-
-
-def require_enabled(identity: Identity) -> None:
-    """Refuse a request scoped to a suspended project. Raises NotAllowed."""
-    known = identity.known
-    if known is not None and known.project is not None and not known.project.enabled:
-        raise NotAllowed(
-            f"the project {known.project.id} is suspended",
-            rule="project_suspended",
-            reason="project_suspended",
-        )
 
 
 def _of(known: Identified, incoming: Incoming, source_ip: str) -> Caller:

@@ -28,7 +28,7 @@ from calotype.errors import (
 )
 from calotype.gate import parse
 from calotype.gate.answer import Receive, Scope, Send, send_answer
-from calotype.gate.authenticate import Authenticator, Identity, require_enabled
+from calotype.gate.authenticate import Authenticator, Identity
 from calotype.gate.enforce import Asked, Outcome, Verdict, Why, enforce, enforce_scope
 from calotype.gate.incoming import ClientGone, Incoming, Places
 from calotype.gate.metrics import Metrics
@@ -114,13 +114,13 @@ class Gate:
             match = self._parts.router.match(incoming.method, incoming.raw_path)
         except (RouteNotFound, MethodNotAllowed) as refusal:
             trace.dialect = refusal.dialect
-            await self._database.run_read(lambda connection: self._enter(connection, trace, None))
+            await self._prove(incoming, trace, None)
             raise
         operation = match.operation
         trace.operation, trace.params, trace.dialect = operation, match.params, operation.dialect
         handler = self._parts.handlers.get(operation.handler)
         if handler is None:
-            await self._database.run_read(lambda connection: self._enter(connection, trace, match))
+            await self._prove(incoming, trace, match)
             raise Unsupported(f"{operation.id} is not served yet", rule="planned")
         if self._reads_at_once(operation, handler, incoming):
             return await self._run(
@@ -130,7 +130,7 @@ class Gate:
             lambda connection: self._enter(connection, trace, match)
         )
         entry = _Entry(match, handler, identity)
-        await self._read_body(incoming, operation, entry)
+        await self._read_body(incoming, trace, entry)
         if handler.kind == "async":
             request = await self._database.run_read(
                 lambda connection: self._decide(connection, trace, entry)
@@ -159,32 +159,50 @@ class Gate:
         self, connection: Connection, trace: Trace, match: Match, handler: Handler
     ) -> Answer:
         identity = self._enter(connection, trace, match)
-        identity.finish(EMPTY_SHA256, True)
         if match.operation.body == "json":
             raise Malformed("the operation needs a body", rule="body_missing")
         return self._handle(connection, trace, _Entry(match, handler, identity))
 
     def _enter(self, connection: Connection, trace: Trace, match: Match | None) -> Identity:
-        """Authenticate and check the scope; an open row lets everybody in."""
+        """Authenticate and check the scope; an open row lets everybody in.
+
+        Who is not proven before his body is in learns nothing of the scope, an upload apart: that
+        is refused before its bytes are taken.
+        """
         if match is not None and not match.operation.authentication:
             return self._parts.authenticator.anonymous(trace.incoming, trace.source_ip)
         params = match.params if match else {}
         identity = self._parts.authenticator.identify(
-            connection, trace.incoming, trace.source_ip, params
+            connection, trace.incoming, trace.source_ip, params, trace.learn
         )
-        trace.caller = identity.caller
-        if match is not None:
-            trace.verdict = enforce_scope(Asked(match.operation, identity.caller, params))
-            if trace.verdict is not None:
-                raise trace.verdict.error()
-            require_enabled(identity)
+        if trace.incoming.length == 0:
+            identity.finish(EMPTY_SHA256, True)
+        if not identity.needs_body or (match is not None and match.operation.body == "stream"):
+            _check_scope(trace, match, identity)
         return identity
 
-    async def _read_body(self, incoming: Incoming, operation: Operation, entry: _Entry) -> None:
-        identity = entry.identity
+    async def _prove(self, incoming: Incoming, trace: Trace, match: Match | None) -> None:
+        """Authenticate the caller of what nothing handles."""
+        identity = await self._database.run_read(
+            lambda connection: self._enter(connection, trace, match)
+        )
+        if identity.needs_body and (match is None or match.operation.body != "stream"):
+            await self._take(incoming, trace, match, identity)
+
+    async def _take(
+        self, incoming: Incoming, trace: Trace, match: Match | None, identity: Identity
+    ) -> bytes:
+        """Read a bounded body; what waited for it is proven then."""
+        data = await parse.read_bounded(incoming.blocks(), self._parts.json_limit)
+        if identity.needs_body:
+            identity.finish(hashlib.sha256(data).hexdigest(), not data)
+            _check_scope(trace, match, identity)
+        return data
+
+    async def _read_body(self, incoming: Incoming, trace: Trace, entry: _Entry) -> None:
+        identity, operation = entry.identity, entry.match.operation
         if operation.body == "stream":
             _check_media(operation, incoming)
-            identity.require_scope()
             entry.stream = BodyStream(
                 incoming.blocks, incoming.length, identity.finish, identity.needs_body
             )
@@ -193,8 +211,7 @@ class Gate:
             return
         if incoming.length != 0 and operation.body != "none":
             _check_media(operation, incoming)
-        data = await parse.read_bounded(incoming.blocks(), self._parts.json_limit)
-        identity.finish(hashlib.sha256(data).hexdigest(), not data)
+        data = await self._take(incoming, trace, entry.match, identity)
         if operation.body == "none":
             return
         if not data:
@@ -283,6 +300,16 @@ class Gate:
             operation_id=trace.operation.id if trace.operation else "",
         )
         return self._parts.renderers[trace.dialect](error, context)
+
+
+def _check_scope(trace: Trace, match: Match | None, identity: Identity) -> None:
+    """Check step 2 of a request. Raises NotAllowed, Invalid."""
+    identity.require_scope()
+    if match is not None:
+        asked = Asked(match.operation, identity.caller, match.params)
+        trace.verdict = enforce_scope(asked)
+        if trace.verdict is not None:
+            raise trace.verdict.error()
 
 
 def _quietly(work: Callable[[], object]) -> None:

@@ -39,6 +39,10 @@ class Trace:
     error: Exception | None = None
     recorded: bool = False
 
+    def learn(self, caller: Caller) -> None:
+        """Note who asks."""
+        self.caller = caller
+
 
 class Recording:
     """Turns traces into audit records."""
@@ -99,6 +103,8 @@ def _outcome(trace: Trace) -> tuple[str, str]:
 
 def _resource(trace: Trace) -> dict[str, Any]:
     verdict, row = trace.verdict, trace.operation
+    kind: str | None
+    ep: str | None
     if verdict is not None and verdict.job is not None:
         found, kind, ep = [verdict.job.id], "job", verdict.job.ep
     else:

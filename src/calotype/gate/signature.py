@@ -225,6 +225,11 @@ class PendingSignature:
         else:
             raise self._mismatch()
 
+    @property
+    def is_own(self) -> bool:
+        """Tell whether project and domain are of the key's account."""
+        return self._scope.foreign is None
+
     def require_scope(self) -> None:
         """Raise NotAllowed if the project or the domain is not of the key's account."""
         self._scope.require()
