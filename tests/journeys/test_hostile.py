@@ -14,6 +14,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ import pytest
 from tests.backends.conftest import BUCKET, KEYS, S3Server
 from tests.conftest import FreshService
 from tests.corpus import honest_files, hostile_files
+from tests.corpus.hostile import FAMILIES
+from tests.corpus.image import Hostile
 from tests.leftovers import assert_clean, files_below
 from tests.made_disks import MIB, convert, make_disk
 from tests.people import fresh
@@ -30,10 +33,9 @@ from tests.service import Service
 from tests.wire import Api, root_of
 
 LARGEST = 48 * 2**20
-EVERY = 97  # one hostile file of so many goes through `make test`
 AT_ONCE = 12  # unfinished jobs
 CANARY = "canary-5f0c1d7e-must-not-get-out"
-NATIVE_ONLY = {"ami", "ari", "aki", "ploop"}
+NATIVE_ONLY = {"ami", "ari", "aki", "ploop", "ova"}  # OVA imports come with their own issue
 REFERS = {"BACKING_FILE", "EXTERNAL_DATA"}
 REFUSALS = {"IMG.0057", "IMG.0059", "IMG.0072", "IMG.0111", "IMG.0055", "IMG.1075"}
 UBUNTU = "Ubuntu 22.04 server 64bit"
@@ -146,7 +148,7 @@ def register(house: Gatehouse, file: File) -> Sent:
 SYSTEM = "/v2/cloudimages/action"
 ENTRANCES: dict[str, Entrance] = {
     "native upload": native_upload,
-    "system": creation(SYSTEM),
+    "system": creation(SYSTEM, os_version=UBUNTU),
     "data": creation("/v1/cloudimages/dataimages/action"),
     "iso": creation(SYSTEM, "iso", type="IsoImage", os_version=UBUNTU),
     "quick": creation("/v2/cloudimages/quickimport/action", "raw", os_version=UBUNTU),
@@ -204,10 +206,21 @@ def qemu_img(*arguments: str) -> None:
     subprocess.run(["qemu-img", *arguments], check=True, capture_output=True, timeout=60)
 
 
-def corpus(directory: Path, every: int) -> Iterator[File]:
-    """Yield every n-th hostile file that is not too large to send around."""
-    for number, (name, path, claim, reasons) in enumerate(hostile_files(directory)):
-        if number % every == 0 and path.stat().st_size <= LARGEST:
+def every_hostile(directory: Path) -> Iterator[File]:
+    yield from corpus(hostile_files(directory))
+
+
+def sample(directory: Path) -> Iterator[File]:
+    """Yield some files of each family; only the first ones, so that the rest is never made."""
+    directory.mkdir()
+    for family in FAMILIES:
+        yield from corpus(islice(family.files(directory), 0, 90, 17))
+
+
+def corpus(found: Iterable[Hostile]) -> Iterator[File]:
+    """Yield the hostile files that are not too large to send around."""
+    for name, path, claim, reasons in found:
+        if path.stat().st_size <= LARGEST:
             yield File(name, path, claim, frozenset(str(reason) for reason in reasons))
         path.unlink(missing_ok=True)
 
@@ -264,7 +277,7 @@ def test_files_that_point_at_a_file_of_this_host_are_refused_everywhere(
 def test_a_sample_of_the_hostile_corpus_is_refused_everywhere(
     gatehouse: Gatehouse, tmp_path: Path
 ) -> None:
-    files = corpus(tmp_path / "corpus", EVERY)
+    files = sample(tmp_path / "corpus")
     assert run(gatehouse, files, "refused", ENTRANCES) > 30
     assert_nothing_got_in_or_out(gatehouse)
 
@@ -273,7 +286,7 @@ def test_a_sample_of_the_hostile_corpus_is_refused_everywhere(
 def test_the_whole_hostile_corpus_is_refused_everywhere(
     gatehouse: Gatehouse, tmp_path: Path
 ) -> None:
-    assert run(gatehouse, corpus(tmp_path / "corpus", 1), "refused", ENTRANCES) > 1000
+    assert run(gatehouse, every_hostile(tmp_path / "corpus"), "refused", ENTRANCES) > 1000
     assert_nothing_got_in_or_out(gatehouse)
 
 
