@@ -208,6 +208,8 @@ class Verdict:
         """Return the refusal as an error of the core; call it only when nothing was allowed."""
         if self.decision is Outcome.NOT_FOUND:
             text = f"No {self.kind} found with ID {self.wanted_id}"
+            if self.kind == "job":  # one text for malformed, unknown and foreign ids (jobs.md 1)
+                text = "there is no such job in this project"
             own = self.kind in ("image", "member", "job")
             rule = f"{self.kind}_not_found" if own else "entity_not_found"
             return NotFound(text, rule=rule, kind=self.kind, id=self.wanted_id)
