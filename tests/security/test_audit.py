@@ -265,7 +265,7 @@ def test_without_its_record_nothing_is_changed(door: Door, tenant: Tenant) -> No
     assert tenant.show(image)["status"] == "queued"
     assert tenant.list() == [image]
     assert tenant.call("GET", f"/v1/{tenant.project}/jobs").json == jobs
-    assert tenant.call("GET", "/v3/users?name=worker").json["users"] == []
+    assert tenant.call("GET", "/v3/users", query=[("name", "worker")]).json["users"] == []
 
 
 def test_a_change_that_fails_is_recorded_once_with_its_answer(door: Door, tenant: Tenant) -> None:

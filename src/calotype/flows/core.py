@@ -6,7 +6,10 @@ Only references; nothing here opens or starts anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from calotype.blobs.scratch import Scratch
 from calotype.blobs.stores import Stores
@@ -18,6 +21,13 @@ from calotype.iam.room import IamRoom
 from calotype.jobs.queue import JobQueue
 from calotype.keys.provider import KeyProvider
 from calotype.settings import Settings
+
+Also = Callable[[Connection], None]
+"""What a caller adds to the transaction that accepts work: the record of who asked for it."""
+
+
+def nothing(connection: Connection) -> None:
+    """Add nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from calotype.blobs import store as blobs
 from calotype.disks.formats import FORMATS, Format
 from calotype.errors import Conflict, Invalid, TooLarge, WrongState
-from calotype.flows.core import Core
+from calotype.flows.core import Also, Core, nothing
 from calotype.flows.import_submit import caller_document, submitter_of
 from calotype.flows.sources import open_for
 from calotype.images import states
@@ -78,7 +78,9 @@ def order_of(job: Job) -> ExportOrder:
     )
 
 
-def submit_export(core: Core, caller: Caller, image: Image, target: Target) -> str:
+def submit_export(
+    core: Core, caller: Caller, image: Image, target: Target, also: Also = nothing
+) -> str:
     """Accept an export and return the job's id.
 
     Raises, in the order of ims.export: WrongState (`wrong_state`), Conflict or Invalid
@@ -131,6 +133,7 @@ def submit_export(core: Core, caller: Caller, image: Image, target: Target) -> s
         job_id = core.jobs.submit(conn, new)
         # After the project's lock, so that two equal exports at once do not both pass.
         _check_running(conn, image, place, besides=job_id)
+        also(conn)
         return job_id
 
     job_id = core.db.write(accept)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from calotype import clock, ids
 from calotype.disks.formats import Format
 from calotype.errors import QuotaExceeded, WrongState
-from calotype.flows.core import Core
+from calotype.flows.core import Also, Core, nothing
 from calotype.flows.import_file import FLOW, REGISTER, Order
 from calotype.flows.sources import Source, Wanted, examine
 from calotype.images import quota, states
@@ -49,7 +49,14 @@ class Made:
     image_id: str
 
 
-def submit_creation(core: Core, caller: Caller, image: Image, source: Source, variant: str) -> Made:
+def submit_creation(
+    core: Core,
+    caller: Caller,
+    image: Image,
+    source: Source,
+    variant: str,
+    also: Also = nothing,
+) -> Made:
     """Accept the making of an image from an object.
 
     `image` is complete but for its bytes; its id, owner, account, status and times are set here.
@@ -81,13 +88,16 @@ def submit_creation(core: Core, caller: Caller, image: Image, source: Source, va
         quota.reserve_image(conn, project, core.settings.images_per_project)
         images.insert_image(conn, row)
         core.jobs.submit(conn, new, job_id=job_id)
+        also(conn)
 
     core.db.write(accept)
     core.jobs.wake()
     return Made(job_id, image_id)
 
 
-def submit_register(core: Core, caller: Caller, image: Image, source: Source) -> Made:
+def submit_register(
+    core: Core, caller: Caller, image: Image, source: Source, also: Also = nothing
+) -> Made:
     """Accept bytes for a native row (`ims.register`).
 
     Raises WrongState (`wrong_state`, `held`), QuotaExceeded (`too_many_jobs`), what
@@ -114,6 +124,7 @@ def submit_register(core: Core, caller: Caller, image: Image, source: Source) ->
                 operation="register",
             )
         core.jobs.submit(conn, new, job_id=job_id)
+        also(conn)
 
     core.db.write(accept)
     core.jobs.wake()

@@ -36,7 +36,7 @@ from calotype.errors import (
     Unavailable,
     WrongState,
 )
-from calotype.flows.core import Core
+from calotype.flows.core import Also, Core, nothing
 from calotype.images import quota, states, store
 from calotype.images.model import Image
 from calotype.images.states import UPLOAD_PREFIX
@@ -91,7 +91,7 @@ class Uploads:
         # Of their own: slow stores must not take the threads that downloads read with.
         self._pool = ThreadPoolExecutor(places, thread_name_prefix="upload")
 
-    async def upload(self, image: Image, wanted: Wanted, body: Body) -> None:
+    async def upload(self, image: Image, wanted: Wanted, body: Body, also: Also = nothing) -> None:
         """Receive, inspect and publish. `image` is as the gate read it.
 
         Raises Invalid, BadImage, WrongState, QuotaExceeded, TooLarge, Gone, Unavailable, what
@@ -104,7 +104,7 @@ class Uploads:
             run = _Run(self._core, self._pool, image, target)
             try:
                 await run.open(wanted, body)
-                await run.publish(await run.receive(wanted, body))
+                await run.publish(await run.receive(wanted, body), also)
             except BaseException as error:
                 # Also when the task is cancelled: the image must not stay in `saving`.
                 await _settle(run.undo(error))
@@ -191,7 +191,7 @@ class _Run:
             await _settle(self._begin_now())
         return digest
 
-    async def publish(self, digest: Digest) -> None:
+    async def publish(self, digest: Digest, also: Also) -> None:
         """Inspect the bytes, store them, and make the image active in one transaction."""
         virtual_size = 0
         if digest.size:
@@ -201,7 +201,7 @@ class _Run:
         stored = Stored(
             ids.new_uuid(), digest.size, virtual_size, digest.md5, digest.sha512, (self._target,)
         )
-        await _settle(self._publish_now(stored, digest))
+        await _settle(self._publish_now(stored, digest, also))
 
     async def undo(self, error: BaseException) -> None:
         """Give back what was taken; a torn body is remembered (CLIENT-NEEDS M42)."""
@@ -242,8 +242,12 @@ class _Run:
     async def _begin_now(self) -> None:
         self._image = await self._core.db.run_write(self._begin)
 
-    async def _publish_now(self, stored: Stored, digest: Digest) -> None:
-        await self._core.db.run_write(lambda conn: self._publish(conn, stored, digest))
+    async def _publish_now(self, stored: Stored, digest: Digest, also: Also) -> None:
+        def work(conn: Connection) -> None:
+            self._publish(conn, stored, digest)
+            also(conn)
+
+        await self._core.db.run_write(work)
         self._counted = False
 
     def _begin(self, conn: Connection) -> Image:

@@ -8,7 +8,7 @@ hash was computed yields no token. A token is scoped once, to an enabled project
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -89,10 +89,15 @@ class Login:
         return await self._database.run_write(lambda c: self._accept(c, verified, scope, source))
 
     async def change_password(
-        self, user: UserRef, original: str, password: str, source_ip: str
+        self,
+        user: UserRef,
+        original: str,
+        password: str,
+        source_ip: str,
+        also: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         """Set a user's own new password, which ends all its tokens. Raises as `confirm`, and
-        Invalid for a password that is not allowed."""
+        Invalid for a password that is not allowed. `also` joins the transaction."""
         verified = await self.confirm(user, original, source_ip)
         known = verified.user
         names.password(password, "user.password", known.name)
@@ -101,6 +106,7 @@ class Login:
         def work(connection: Connection) -> None:
             self._require_unchanged(connection, verified, lockout.network(source_ip))
             users.change(connection, known.account_id, known.id, password_hash=stored)
+            also(connection)
 
         await self._database.run_write(work)
 

@@ -15,7 +15,7 @@ from calotype.flows.accounts import delete_account
 from calotype.gate.request import Answer, Handler, Request, reads, waits, writes
 from calotype.iam import accounts, names, new_account, projects, users
 from calotype.iam.accounts import Account
-from calotype.iam.new_account import WantedAccount
+from calotype.iam.new_account import MadeAccount, WantedAccount
 
 Json = dict[str, Any]
 
@@ -81,7 +81,13 @@ async def _create(parts: Parts, request: Request) -> Answer:
         region=parts.room.region,
         eps_enabled=wanted.eps_enabled,
     )
-    made = await parts.database.run_write(lambda connection: new_account.create(connection, draft))
+
+    def work(connection: Connection) -> MadeAccount:
+        created = new_account.create(connection, draft)
+        request.record(connection, 201)
+        return created
+
+    made = await parts.database.run_write(work)
     body = shapes.account(made.account, made.root.id, [made.project])
     return Answer(201, json={"account": body})
 

@@ -75,7 +75,11 @@ def handlers(parts: Parts) -> dict[str, Handler]:
             request.params["user_id"], None, AccountRef(request.caller.principal.account_id)
         )
         await parts.room.login.change_password(
-            user, wanted.original_password, wanted.password, request.caller.source_ip
+            user,
+            wanted.original_password,
+            wanted.password,
+            request.caller.source_ip,
+            request.accepted(204),
         )
         return Answer(204)
 
@@ -137,7 +141,12 @@ async def _create(parts: Parts, request: Request) -> Answer:
         created_at=clock.now(),
     )
     limit = parts.room.limits.users
-    await parts.database.run_write(lambda connection: users.add(connection, user, limit))
+
+    def work(connection: Connection) -> None:
+        users.add(connection, user, limit)
+        request.record(connection, 201)
+
+    await parts.database.run_write(work)
     return Answer(201, json={"user": shapes.user(user, request.base_url)})
 
 
@@ -167,7 +176,9 @@ async def _change(parts: Parts, request: Request) -> Answer:
     def work(connection: Connection) -> User:
         if "password_hash" in columns:
             lockout.unlock(connection, user_id)
-        return users.change(connection, account_id, user_id, **columns)
+        changed = users.change(connection, account_id, user_id, **columns)
+        request.record(connection, 200)
+        return changed
 
     user = await parts.database.run_write(work)
     return Answer(200, json={"user": shapes.user(user, request.base_url)})

@@ -53,4 +53,4 @@ def _submit(core: Core, request: Request) -> str:
     target = read_target(request.body)
     image = request.rows[request.params["image_id"].lower()]
     assert isinstance(image, Image)
-    return submit_export(core, request.caller, image, target)
+    return submit_export(core, request.caller, image, target, request.accepted(200))

@@ -34,13 +34,13 @@ def handlers(core: Core) -> dict[str, Handler]:
     )
 
     def create(request: Request) -> str:
-        return _make(core, request.caller, creations.read_create(request.body, limits))
+        return _make(core, request, creations.read_create(request.body, limits))
 
     def quick(request: Request) -> str:
-        return _make(core, request.caller, creations.read_quick(request.body, limits))
+        return _make(core, request, creations.read_quick(request.body, limits))
 
     def data(request: Request) -> str:
-        return _make(core, request.caller, creations.read_data(request.body, limits))
+        return _make(core, request, creations.read_data(request.body, limits))
 
     def whole(request: Request) -> str:
         return _refuse_whole(core, request, limits)
@@ -73,7 +73,8 @@ def _quick_form(draft: Draft) -> None:
     creations.check_quick_form(draft.body)
 
 
-def _make(core: Core, caller: Caller, wanted: Creation | Unserved) -> str:
+def _make(core: Core, request: Request, wanted: Creation | Unserved) -> str:
+    caller = request.caller
     _check_project(core, caller, wanted.enterprise_project_id)
     if isinstance(wanted, Unserved):
         require_room(core, caller, wanted.images)
@@ -85,7 +86,12 @@ def _make(core: Core, caller: Caller, wanted: Creation | Unserved) -> str:
         project = caller.project_id or ""
         core.db.read(lambda connection: require_free_name(connection, project, wanted.name))
     made = import_submit.submit_creation(
-        core, caller, image_of(wanted), source_of(wanted), _variant(wanted)
+        core,
+        caller,
+        image_of(wanted),
+        source_of(wanted),
+        _variant(wanted),
+        request.accepted(200),
     )
     return made.job_id
 
@@ -108,7 +114,8 @@ def _register(core: Core, request: Request) -> str:
         raise refuse("IMG.0072", "image_url", body["image_url"], "a disk file, no iso or ova")
     image = request.rows[request.params["image_id"].lower()]
     assert isinstance(image, Image)
-    return import_submit.submit_register(core, request.caller, image, _source(address, None)).job_id
+    source, accepted = _source(address, None), request.accepted(200)
+    return import_submit.submit_register(core, request.caller, image, source, accepted).job_id
 
 
 def _check_project(core: Core, caller: Caller, project_id: str) -> None:

@@ -50,7 +50,12 @@ def handlers(core: Core) -> dict[str, Handler]:
     async def cancel(request: Request) -> Answer:
         job = request.rows[request.params["job_id"].lower()]
         assert isinstance(job, Job)
-        await core.db.run_write(lambda connection: jobs_view.cancel(core, connection, job))
+
+        def work(connection: Connection) -> None:
+            jobs_view.cancel(core, connection, job)
+            request.record(connection, 202)
+
+        await core.db.run_write(work)
         core.jobs.wake()
         return Answer(202)
 

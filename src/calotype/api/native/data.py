@@ -37,7 +37,7 @@ async def _upload(uploads: Uploads, request: Request) -> Answer:
         size=data_headers.expected_size(request.headers),
         store=(request.headers.get("x-image-meta-store") or "").strip() or None,
     )
-    await uploads.upload(image_of(request), wanted, request.stream)
+    await uploads.upload(image_of(request), wanted, request.stream, request.accepted(204))
     return Answer(204)
 
 
