@@ -25,7 +25,16 @@ SHARED_SETTINGS = {
     "POLICIES_PER_ACCOUNT": "1000",
 }
 
+# What client libraries say about their own next releases.
+OTHERS_WARNINGS = ("ignore::Warning:openstack", "ignore::DeprecationWarning:huaweicloudsdk")
+
 FreshService = Callable[..., Service]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the warnings of client libraries about themselves out of the summary."""
+    for line in OTHERS_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,6 @@ from tests.people import fresh
 from tests.service import Service
 from tests.wire import Api
 
-pytestmark = pytest.mark.filterwarnings("ignore::Warning:openstack")
-
 
 @pytest.mark.heavy
 def test_the_openstack_command_makes_finds_downloads_and_deletes(

@@ -17,7 +17,6 @@ from tests.made_disks import FORMATS, Disk, make_disk, real_format, same_content
 from tests.people import fresh
 from tests.service import Service
 
-pytestmark = pytest.mark.filterwarnings("ignore::Warning:openstack")
 EXPORTS = ("qcow2", "vhd", "vmdk", "raw")
 UBUNTU = "Ubuntu 22.04 server 64bit"
 
