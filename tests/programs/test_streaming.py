@@ -7,6 +7,7 @@ import json
 import os
 import random
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,8 @@ from calotype.disks.inspect import inspect_file
 from calotype.disks.mapping import map_file
 from calotype.errors import BadImage, Cancelled, Reason, Unavailable
 from calotype.flows import streaming
-from calotype.flows.streaming import Differs, prove, stream
+from calotype.flows.proving import Differs, prove
+from calotype.flows.streaming import stream
 from calotype.flows.workspace import Workspace
 from tests.made_disks import MIB, convert, make_disk, same_content, sha512
 
@@ -56,6 +58,9 @@ class Space:
         self.room -= 1
         if self.room < 0:
             raise Unavailable("full", rule="store_full")
+
+    def guarded(self, work: Callable[[Callable[[], bool]], object]) -> object:
+        return work(self.attempt.stopping)
 
 
 def run(source: Path, found: str, target: Path, space: Space | None = None) -> bool:
@@ -105,18 +110,73 @@ def test_a_streamed_file_is_not_larger_than_a_converted_one(tmp_path: Path, word
     assert streamed.stat().st_size <= converted.stat().st_size + 256 * 1024
 
 
-@pytest.mark.parametrize("options", ["subformat=streamOptimized", None])
-def test_compressed_content_has_no_plain_map(tmp_path: Path, options: str | None) -> None:
-    disk = make_disk(tmp_path, "raw")
+def packed_vmdk(tmp_path: Path, size: int = 48 * MIB) -> Path:
+    """Write a compressed VMDK, part of which compresses well."""
+    disk = make_disk(tmp_path, "raw", size=size, dense=0.5)
     with disk.path.open("r+b") as file:
         file.write(b"compressible " * 100_000)
-    packed = tmp_path / "packed"
-    word = "vmdk" if options else "qcow2"
-    more = ["-o", options] if options else ["-c"]
-    command = ["qemu-img", "convert", "-f", "raw", "-O", word, *more, str(disk.path), str(packed)]
-    subprocess.run(command, check=True, timeout=60)
+    packed = tmp_path / "packed.vmdk"
+    command = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized"]
+    subprocess.run([*command, str(disk.path), str(packed)], check=True, timeout=60)
+    return packed
+
+
+def test_compressed_content_is_decoded_and_followed(tmp_path: Path) -> None:
+    packed = packed_vmdk(tmp_path)
     target = tmp_path / "out.qcow2"
-    assert not run(packed, word, target)
+    assert run(packed, "vmdk", target)
+    assert same_content(packed, "vmdk", target, "qcow2")
+    checked(target)
+    converted = tmp_path / "converted"
+    convert(packed, "vmdk", converted, "qcow2")
+    assert target.stat().st_size <= converted.stat().st_size + 256 * 1024
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "disk.raw",
+        "packed.vmdk",
+        "out.qcow2",
+        "converted",
+    }
+
+
+def test_a_follower_that_is_too_fast_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = packed_vmdk(tmp_path, 256 * MIB)
+    monkeypatch.setattr("calotype.flows.decoding._MARGIN", -(1 << 40))
+    target = tmp_path / "out.qcow2"
+    with pytest.raises(Differs):
+        run(packed, "vmdk", target)
+    assert not target.exists() and not (tmp_path / "plain").exists()
+
+
+def test_broken_compressed_content_is_refused(tmp_path: Path) -> None:
+    packed = packed_vmdk(tmp_path)
+    with packed.open("r+b") as file:
+        for at in range(2 * MIB, 4 * MIB, 4096):
+            file.seek(at)
+            file.write(b"\xff" * 64)
+    target = tmp_path / "out.qcow2"
+    limits = (48 * MIB, NO_LIMIT)
+    with pytest.raises(BadImage) as caught:
+        stream(packed, Format.VMDK, target, limits, cast(Workspace, Space()))
+    assert caught.value.reason == Reason.CORRUPT
+    assert not target.exists() and not (tmp_path / "plain").exists()
+
+
+@pytest.mark.parametrize("questions", [0, 3, 12, 40])
+def test_a_cancelled_decoding_leaves_nothing(tmp_path: Path, questions: int) -> None:
+    packed = packed_vmdk(tmp_path, 128 * MIB)
+    target = tmp_path / "out.qcow2"
+    limits = (128 * MIB, NO_LIMIT)
+    with pytest.raises(Cancelled):
+        stream(packed, Format.VMDK, target, limits, cast(Workspace, Space(Attempt(questions))))
+    assert not target.exists() and not (tmp_path / "plain").exists()
+
+
+def test_a_format_whose_map_does_not_tell_is_left_to_the_converter(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path, "vhdx")
+    target = tmp_path / "out.qcow2"
+    assert not run(disk.path, "vhdx", target)
     assert not target.exists()
 
 
@@ -180,8 +240,9 @@ def test_a_result_that_is_not_its_source_is_noticed(tmp_path: Path) -> None:
     disk = make_disk(tmp_path, "vmdk", size=24 * MIB)
     target = tmp_path / "out.qcow2"
     assert run(disk.path, "vmdk", target)
-    extents = map_file(disk.path, Format.VMDK)
-    assert extents is not None
+    found = map_file(disk.path, Format.VMDK)
+    assert found is not None and found.extents is not None
+    extents = found.extents
     reading = os.open(disk.path, os.O_RDONLY)
     good = target.read_bytes()
     try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the content of a disk lies inside its file, as the tool that reads the format says.
 
-Only places are asked for, no content: with them, bytes can be copied without being parsed. A file
-whose content is compressed, or lies in too many pieces, has no such plain map. The tool runs in
+Only places are asked for, no content: with them, bytes can be copied without being parsed. Content
+that is compressed lies nowhere plainly, and one in too many pieces has no map. The tool runs in
 the sandbox and its answer is checked against the file (security contract, C1 and C2).
 """
 
@@ -40,10 +40,26 @@ class Extent:
         return self.start + self.length
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`length` bytes with content that a guest reads at `start`, wherever they lie. Bytes."""
+
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Where a disk has content: `extents` when all of it lies plainly in the file, else None."""
+
+    spans: tuple[Span, ...]
+    extents: tuple[Extent, ...] | None
+
+
 def map_file(
     source: Path, found: Format, *, cancel: Callable[[], bool] | None = None
-) -> tuple[Extent, ...] | None:
-    """Return the extents with content, in order; the rest reads as zero. None: no plain map.
+) -> Map | None:
+    """Return where a disk has content, in order; the rest reads as zero. None: it has no map.
 
     Raises Cancelled, and ProgramFailed (`missing`) when the tool is not there.
     """
@@ -93,7 +109,7 @@ def _clear(view: memoryview) -> None:
         view[:] = bytes(len(view))
 
 
-def _read(answer: bytes, size: int) -> tuple[Extent, ...] | None:
+def _read(answer: bytes, size: int) -> Map | None:
     """Take the tool's answer apart; it may come from code that was taken over."""
     try:
         rows = json.loads(answer)
@@ -101,19 +117,22 @@ def _read(answer: bytes, size: int) -> tuple[Extent, ...] | None:
         return None  # also an answer that was cut
     if not isinstance(rows, list):
         return None
-    found: list[Extent] = []
+    spans: list[Span] = []
+    extents: list[Extent] | None = []
     last = 0
     for row in rows:
         if not isinstance(row, dict) or not row.get("data") or row.get("zero"):
             continue
         start, length, place = (_number(row, name) for name in ("start", "length", "offset"))
-        if row.get("compressed"):
-            return None
-        if start < last or length <= 0 or place < 0 or place + length > size:
+        if start < last or length <= 0:
             return None
         last = start + length
-        found.append(Extent(start, length, place))
-    return tuple(found)
+        spans.append(Span(start, length))
+        if row.get("compressed") or place < 0 or place + length > size:
+            extents = None
+        if extents is not None:
+            extents.append(Extent(start, length, place))
+    return Map(tuple(spans), None if extents is None else tuple(extents))
 
 
 def _number(row: dict[str, object], name: str) -> int:

@@ -16,8 +16,9 @@ from threading import Event
 from calotype.blobs.digest import Digest, digest_file
 from calotype.disks.convert import compare, convert
 from calotype.disks.formats import Format
+from calotype.flows.proving import Differs
 from calotype.flows.side_by_side import side_by_side
-from calotype.flows.streaming import Differs, stream
+from calotype.flows.streaming import stream
 from calotype.flows.workspace import Workspace, sync
 from calotype.jobs.states import JobFailed, JobReason
 
