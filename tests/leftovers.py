@@ -31,6 +31,13 @@ def rows(service: Service, query: str) -> list[tuple[object, ...]]:
         return list(sqlite.execute(query))
 
 
+def let_leases_expire(service: Service) -> None:
+    """Let ten minutes pass for the leases of a stopped embedded service."""
+    path = service.data_dir / "calotype.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as sqlite, sqlite:
+        sqlite.execute("UPDATE leases SET expires_at = 1")
+
+
 def referenced_blobs(service: Service) -> set[str]:
     """Return the names in the store of the blobs that images refer to."""
     query = (

@@ -107,7 +107,7 @@ def test_a_job_is_started_without_waiting_then_shown_waited_for_and_kept(
     lines = dict(line.split(maxsplit=1) for line in ok(service, "job", "show", job_id).splitlines())
     assert lines["status"] == "SUCCESS"
     assert lines["image"] == ended["entities"]["image_id"]
-    refused(service, 1, job_id[:8], "job", "cancel", job_id)
+    assert as_json(service, "job", "cancel", job_id) == ended, "what has ended stays as it is"
 
 
 def test_a_running_job_is_cancelled_and_waiting_for_it_ends_with_1(
@@ -266,8 +266,6 @@ def test_tables_and_bars_fit_terminals_of_any_width(
     assert code == 0, shown
     image_id = as_json(service, "image", "list", "--name", name)[0]["id"]
     assert image_id in shown, "an id that is cut cannot be copied"
-    if columns >= 80:
-        assert "━" in run_in_terminal(["true"], service.environment(), columns)[1] or name in shown
 
 
 def test_a_person_sees_a_bar_and_a_pipe_does_not(service: Service, disk: Disk) -> None:

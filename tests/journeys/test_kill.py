@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.conftest import FreshService
-from tests.leftovers import assert_clean, assert_gone, descendants, rows
+from tests.leftovers import assert_clean, assert_gone, descendants, let_leases_expire, rows
 from tests.made_disks import MIB, Disk, make_disk, same_content
 from tests.people import fresh
 from tests.service import Service, until
@@ -148,6 +148,7 @@ def test_an_upload_that_the_service_dies_in_leaves_a_queued_image_that_can_be_fi
 
     with contextlib.suppress(httpx.TransportError):
         api.upload(image_id, half())
+    let_leases_expire(service)
     service.restart()
     for _ in until(30, 0.1):
         if api.native(image_id)["status"] == "queued":
