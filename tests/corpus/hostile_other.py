@@ -225,6 +225,7 @@ def _raw(directory: Path) -> Iterator[Hostile]:
         "7z": b"7z\xbc\xaf\x27\x1c",
         "bochs": b"Bochs Virtual HD Image",
         "cloop": b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660",
+        "cow": b"OOOM\0\0\0\2/etc/passwd",
         "parallels": b"WithoutFreeSpace",
         "parallels-2": b"WithouFreSpacExt",
     }

@@ -179,6 +179,7 @@ def _descriptors(directory: Path, image: Image) -> Iterator[Hostile]:
         "second-parent-id": (text + b"\nparentCID=12345678\n", EXTERNAL | PARENT),
         "unknown-line": (text + b"\nsomething else\n", UNKNOWN),
         "unknown-field": (text + b"\nbacking=/etc/passwd\n", UNKNOWN),
+        "extent-behind-a-comment": (text + b'\n#\rRW 8 FLAT "/etc/passwd" 0\n', UNKNOWN),
         "control": (text + b"\n#\x1b[2J\n", UNKNOWN),
         "encryption": (text + b'\nencryption.keySafe = "x"\n', frozenset({Reason.ENCRYPTED})),
         "empty": (b"", _OUTSIDE),

@@ -67,9 +67,12 @@ def inspect_file(
 ) -> Inspection:
     """Check all of a file and return what it is.
 
-    `source` is a path or an open descriptor; `claim` what the caller says it is. Raises BadImage,
+    `source` is a path or an open descriptor; `claim` what the caller says it is. A `container`
+    changes nothing: its content is judged exactly as if it were bare. Raises BadImage,
     Cancelled, ProgramFailed (`missing` only: the sandbox does not work).
     """
+    if container not in _CONTAINERS:
+        raise BadImage(Reason.FORMAT_UNSUPPORTED, "the container is not one of those accepted")
     with contextlib.ExitStack() as stack:
         if isinstance(source, int):
             descriptor = source
@@ -77,7 +80,7 @@ def inspect_file(
             descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             stack.callback(os.close, descriptor)
         seconds = 10 + os.fstat(descriptor).st_size // (10 << 30)
-        request = (str(descriptor), _claim_word(claim), _container(container), str(virtual_limit))
+        request = (str(descriptor), _claim_word(claim), str(virtual_limit))
         found, virtual_size, mapped = _ask(descriptor, request, seconds, cancel)
     if virtual_size is None or mapped is None:
         raise _broken()
@@ -102,7 +105,7 @@ def look(
     try:
         with open(descriptor, "wb", closefd=False) as memory:
             memory.write(head + tail)
-        wish = (str(descriptor), _claim_word(claim), "bare", str(virtual_limit))
+        wish = (str(descriptor), _claim_word(claim), str(virtual_limit))
         request = (*wish, str(size), str(len(head)), str(len(tail)))
         found, virtual_size, _ = _ask(descriptor, request, 10, None)
     finally:
@@ -116,12 +119,6 @@ def _claim_word(claim: Format | str | None) -> str:
     if claim in OPAQUE_CLAIMS or claim in tuple(Format):
         return str(claim)
     raise BadImage(Reason.FORMAT_UNSUPPORTED, "the claimed format is not one of those accepted")
-
-
-def _container(word: str) -> str:
-    if word in _CONTAINERS:
-        return word
-    raise BadImage(Reason.FORMAT_UNSUPPORTED, "the container is not one of those accepted")
 
 
 def _ask(

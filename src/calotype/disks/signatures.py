@@ -33,6 +33,8 @@ _AT_START = (
     (b"\xbe\xba\xfe\xca\0\0\0\0", VMDK_OTHER),
     (b"WithoutFreeSpace", PARALLELS),
     (b"WithouFreSpacExt", PARALLELS),
+    (b"OOOM", _OTHER),
+    (b"MOOO", _OTHER),
     (b"Bochs Virtual HD Image", _OTHER),
     (b"#!/bin/sh\n#V2.0 Format\n", _OTHER),
     (b"PK\x03\x04", _OTHER),

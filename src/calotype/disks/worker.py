@@ -36,13 +36,12 @@ OPAQUE = ("ami", "aki", "ari", "ploop")
 
 
 class Wish:
-    """What the caller says of the file: format word or "", container word, virtual size limit."""
+    """What the caller says of the file: format word or "", and the virtual size limit."""
 
-    __slots__ = ("claim", "container", "limit")
+    __slots__ = ("claim", "limit")
 
-    def __init__(self, claim: str, container: str, limit: int) -> None:
+    def __init__(self, claim: str, limit: int) -> None:
         self.claim = claim
-        self.container = container
         self.limit = limit
 
 
@@ -107,15 +106,15 @@ def _check_size(virtual_size: int, wish: Wish) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve one request: `DESCRIPTOR CLAIM CONTAINER LIMIT [SIZE HEAD TAIL]`, one line out.
+    """Serve one request: `DESCRIPTOR CLAIM LIMIT [SIZE HEAD TAIL]`, one line out.
 
     The line is `ok FORMAT VIRTUAL MAPPED` (`-` for what is not known) or `bad REASON TEXT`.
     """
-    descriptor, claim, container, limit = arguments[:4]
-    wish = Wish(claim, container, int(limit))
+    descriptor, claim, limit = arguments[:3]
+    wish = Wish(claim, int(limit))
     try:
-        if len(arguments) > 4:
-            size, head, tail = map(int, arguments[4:7])
+        if len(arguments) > 3:
+            size, head, tail = map(int, arguments[3:6])
             word, virtual = glance(PartialReader(int(descriptor), size, head, tail), wish)
             line = f"ok {word} {'-' if virtual is None else virtual} -"
         else:

@@ -17,6 +17,6 @@ def examine(path: Path, claim: str | None = None, limit: int = DEFAULT_VIRTUAL_L
     descriptor = os.open(path, os.O_RDONLY)
     try:
         reader = Reader(descriptor, os.fstat(descriptor).st_size)
-        return worker.examine(reader, worker.Wish(claim or "", "bare", limit))
+        return worker.examine(reader, worker.Wish(claim or "", limit))
     finally:
         os.close(descriptor)

@@ -110,7 +110,7 @@ def peak_memory(path: Path, claim: str) -> int:
     )
     with path.open("rb") as file:
         descriptor = file.fileno()
-        arguments = [sys.executable, "-I", "-S", "-c", code, str(descriptor), claim, "bare"]
+        arguments = [sys.executable, "-I", "-S", "-c", code, str(descriptor), claim]
         done = subprocess.run(
             [*arguments, str(1 << 62)],
             capture_output=True,

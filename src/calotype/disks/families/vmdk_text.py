@@ -15,7 +15,7 @@ _NO_PARENT = b"ffffffff"
 _ACCESS = (b"rw", b"rdonly")
 _KEYS = (b"version", b"encoding", b"cid", b"parentcid", b"isnativesnapshot", b"createtype")
 _SEPARATORS = b'/\\:"'
-_TEXT = frozenset((9, 13, *range(32, 127), *range(128, 256)))
+_TEXT = frozenset((9, *range(32, 127), *range(128, 256)))
 
 
 class Descriptor:
@@ -42,7 +42,8 @@ def read(region: bytes) -> Descriptor:
             refuse(Reason.EXTERNAL_DATA, "vmdk holds a second descriptor")
     require(not padding.strip(b"\0"), "vmdk descriptor has data after its end")
     found = Descriptor()
-    for line in text.split(b"\n"):
+    for part in text.split(b"\n"):
+        line = part.removesuffix(b"\r")
         require(_TEXT.issuperset(line), "vmdk descriptor holds control characters")
         _line(found, line.strip())
     require(found.extents == 1, "vmdk descriptor must name one extent", Reason.EXTERNAL_DATA)
