@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from calotype import clock, ids
+from calotype.api.ims.query import QUERY, read_values
 from calotype.api.ims.refusal import refuse
 from calotype.contract.error_table import ErrorTable
 from calotype.flows import import_file, jobs_view
@@ -127,23 +128,20 @@ def _facts(connection: Connection, request: Request) -> JobFacts:
 
 
 def _list(core: Core, connection: Connection, request: Request) -> Answer:
-    status, marker, limit = (request.last(name) for name in ("status", "marker", "limit"))
-    if status and status not in list(Status):
-        raise refuse("IMG.0017", "status", status, f"allowed: {', '.join(Status)}")
+    asked = read_values(request.query, ("status", "marker", "limit"), ())
+    status = asked.word("status", tuple(Status), QUERY)
+    marker, limit = asked.single.get("marker"), asked.integer("limit", QUERY)
     known = ids.job_id(marker) if marker else None
     if marker and known is None:
-        raise refuse("IMG.0017", "marker", marker, "the id of a job of the project")
-    size = PAGE_DEFAULT
-    if limit:
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= PAGE_LIMIT:
-            raise refuse("IMG.0017", "limit", limit, f"an integer from 1 to {PAGE_LIMIT}")
-        size = int(limit)
+        raise refuse(QUERY, "marker", marker, "the id of a job of the project")
+    if limit is not None and not 1 <= limit <= PAGE_LIMIT:
+        raise refuse(QUERY, "limit", asked.single["limit"], f"an integer from 1 to {PAGE_LIMIT}")
     found = jobs_view.list_jobs(
         connection,
         request.caller.project_id or "",
         Status(status) if status else None,
         known,
-        size,
+        PAGE_DEFAULT if limit is None else limit,
     )
     jobs = [body(core.errors, facts, progress=False) for facts in found]
     return Answer(200, json={"jobs": jobs}, listed=(None, len(jobs)))
