@@ -8,12 +8,13 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from calotype.api.native import fields
 from calotype.errors import Invalid, RangeNotSatisfiable
 from calotype.gate.request import Headers, Pairs
 from calotype.images.model import Image
 
 _SIZE = re.compile(r"[0-9]{1,18}\Z")
-_RANGE = re.compile(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*\Z", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=\s*([0-9]*)-([0-9]*)\s*\Z", re.IGNORECASE)
 _CONTENT_RANGE = re.compile(
     r"bytes\s+([0-9]{1,18})-([0-9]{1,18})/(\*|[0-9]{1,18})\Z", re.IGNORECASE
 )
@@ -105,13 +106,13 @@ def _range(value: str, size: int) -> Part:
         raise _unsatisfiable(value, size)
     first, last = found.group(1), found.group(2)
     if not first:
-        count = min(int(last), size)
+        count = min(fields.number(last), size)
         if count == 0:
             raise _unsatisfiable(value, size)
         return Part(size - count, count, True)
-    start = int(first)
-    end = min(int(last), size - 1) if last else size - 1
-    if start >= size or (last and int(last) < start):
+    start = fields.number(first)
+    end = min(fields.number(last), size - 1) if last else size - 1
+    if start >= size or end < start:
         raise _unsatisfiable(value, size)
     return Part(start, end - start + 1, True)
 

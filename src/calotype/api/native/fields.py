@@ -24,6 +24,7 @@ INTEGER_LIMIT = 2147483647
 TEXT_LIMIT = 255
 VALUE_LIMIT = 65535
 DESCRIPTION_LIMIT = 1024
+_BIGGEST = 10**18
 UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 DELETION_POLICIES = ("on_image_deletion", "do_not_delete")
 FLAGS = frozenset(
@@ -105,6 +106,12 @@ def tags(name: str, value: object) -> tuple[str, ...]:
         if not 1 <= len(item) <= TEXT_LIMIT or _CONTROL.search(item) or not _is_utf8(item):
             wrong(name, item, f"a tag has 1 to {TEXT_LIMIT} characters without control ones")
     return tuple(sorted(set(value)))
+
+
+def number(digits: str) -> int:
+    """Return the number that ASCII digits write; beyond every size of bytes all are alike."""
+    plain = digits.lstrip("0")
+    return int(plain or "0") if len(plain) < len(str(_BIGGEST)) else _BIGGEST
 
 
 def check_community(visibility: str, *, enabled: bool) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from calotype import ids
+from calotype.api.native import fields
 from calotype.errors import Invalid
 from calotype.images.attributes import ATTRIBUTES
 from calotype.images.filters import Bound, Compare, Filter, Moment, Scope
@@ -35,7 +36,7 @@ HASH = "sha512"
 _NATIVE_HIDDEN = frozenset({"killed"})
 _PREFIX = re.compile(r"(in|eq|neq|gte?|lte?):", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,30}\Z")
-_LIMIT = re.compile(r"[0-9]{1,9}\Z")
+_LIMIT = re.compile(r"[0-9]+\Z")
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?\Z"
 )
@@ -102,7 +103,7 @@ def read_paging(query: Query, default: int, most: int) -> Paging:
     if "limit" in last:
         if not _LIMIT.match(last["limit"]):
             raise _wrong("limit", last["limit"], "an integer of at least 0", rule="limit")
-        limit = min(int(last["limit"]), most)
+        limit = min(fields.number(last["limit"]), most)
     marker = last.get("marker")
     if marker is not None:
         normal = ids.image_id(marker)
@@ -124,31 +125,31 @@ def next_link(query: Query, marker: str) -> str:
     )
 
 
-def split_items(text: str) -> list[str]:
-    """Split the items of an `in:` filter at commas outside double quotes. Raises Invalid."""
+def split_items(text: str, name: str) -> list[str]:
+    """Split the items of the `in:` filter `name` at commas outside quotes. Raises Invalid."""
     items: list[str] = []
     position = 0
     while True:
         if text[position : position + 1] == '"':
-            item, position = _quoted(text, position + 1)
+            item, position = _quoted(text, position + 1, name)
         else:
             end = text.find(",", position)
             end = len(text) if end < 0 else end
             item, position = text[position:end], end
             if '"' in item:
-                raise _wrong("in", text, "a comma must stand before an opening quote")
+                raise _wrong(name, text, "a comma must stand before an opening quote")
         items.append(item)
         if position == len(text):
             break
         if text[position] != ",":
-            raise _wrong("in", text, "a comma must stand after a closing quote")
+            raise _wrong(name, text, "a comma must stand after a closing quote")
         position += 1
     if len(items) > IN_LIMIT:
-        raise Invalid(f"{len(items)} items in a filter; at most {IN_LIMIT} are allowed")
+        raise _wrong(name, text, f"{len(items)} items are more than {IN_LIMIT}")
     return items
 
 
-def _quoted(text: str, position: int) -> tuple[str, int]:
+def _quoted(text: str, position: int, name: str) -> tuple[str, int]:
     """Return a quoted item and the place behind its closing quote."""
     item: list[str] = []
     while position < len(text):
@@ -160,7 +161,7 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
             sign = text[position]
         item.append(sign)
         position += 1
-    raise _wrong("in", text, "a quote is not closed")
+    raise _wrong(name, text, "a quote is not closed")
 
 
 def _read_one(reading: _Reading, name: str, value: str) -> None:
@@ -177,7 +178,7 @@ def _text(reading: _Reading, name: str, value: str) -> None:
     rest = value[found.end() :] if found else value
     if verb not in ("in", "eq"):
         raise _wrong(name, value, f"{name} compares with in: and eq: only")
-    items = split_items(rest) if verb == "in" else [rest]
+    items = split_items(rest, name) if verb == "in" else [rest]
     items = [item for item in items if "\0" not in item]
     if name == "id":
         items = [item.lower() for item in items]
@@ -288,6 +289,7 @@ def _order(query: Query) -> tuple[Key, ...]:
     sorts = [value for name, value in query if name == "sort"]
     keys = [value for name, value in query if name == "sort_key"]
     directions = [value for name, value in query if name == "sort_dir"]
+    key_name, direction_name = ("sort", "sort") if sorts else ("sort_key", "sort_dir")
     if sorts:
         if keys or directions:
             raise _wrong("sort", sorts[-1], "not together with sort_key or sort_dir", rule="sort")
@@ -302,10 +304,10 @@ def _order(query: Query) -> tuple[Key, ...]:
         words = (directions or ["desc"]) * (1 if len(directions) > 1 else len(keys))
     for key in keys:
         if key not in SORT_KEYS:
-            raise _wrong("sort_key", key, f"allowed: {', '.join(SORT_KEYS)}", rule="sort")
+            raise _wrong(key_name, key, f"allowed: {', '.join(SORT_KEYS)}", rule="sort")
     for word in words:
         if word not in ("asc", "desc"):
-            raise _wrong("sort_dir", word, "allowed: asc, desc", rule="sort")
+            raise _wrong(direction_name, word, "allowed: asc, desc", rule="sort")
     last = words[0] == "desc" if len(directions) == 1 else True
     order = [Key(key, word == "desc") for key, word in zip(keys, words, strict=True)]
     return (*order, Key("created_at", last), Key("id", last))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from calotype import ids
-from calotype.api.native import filters
+from calotype.api.native import fields, filters
 from calotype.api.native.images import image_of, remove
 from calotype.errors import Invalid
 from calotype.flows.core import Core
@@ -23,7 +23,7 @@ from calotype.images.model import Image
 HTML = "text/html; charset=UTF-8"
 _PROPERTY = "property-"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
-_NUMBER = re.compile(r"[0-9]{1,18}\Z")
+_NUMBER = re.compile(r"[0-9]+\Z")
 _ATTRIBUTES = (
     "id", "name", "status", "container_format", "disk_format", "checksum", "owner", "size",
     "virtual_size", "min_disk", "min_ram", "is_public", "protected", "deleted", "created_at",
@@ -158,7 +158,7 @@ def _paging(request: Request, default: int, most: int) -> Paging:
 def _number(name: str, text: str) -> int:
     if not _NUMBER.match(text):
         raise _wrong(name, text, "an integer of at least 0")
-    return int(text)
+    return fields.number(text)
 
 
 def _head(connection: Connection, request: Request) -> Answer:
