@@ -44,7 +44,7 @@ def print_json(value: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, one line each; on a narrower terminal, one cell a line."""
-    cells = [["" if cell is None else clean(str(cell)) for cell in row] for row in rows]
+    cells = [["" if cell is None else clean(str(cell), "") for cell in row] for row in rows]
     widths = [max(map(cell_width, column)) for column in zip(columns, *cells, strict=True)]
     if sys.stdout.isatty() and sum(widths) + len(_GAP) * (len(widths) - 1) > _terminal_width():
         _print_blocks(columns, cells)
@@ -73,11 +73,11 @@ def readable_size(size: int | None) -> str:
     return f"{value:.1f} TiB"
 
 
-def clean(text: str) -> str:
-    """Return `text` with every character that a terminal would obey written out."""
+def clean(text: str, keep: str = "\n") -> str:
+    """Return `text` with every character written out that a terminal would obey, but `keep`."""
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+    return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
 
 
 def cell_width(text: str) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/reference from what the program runs on: settings and the permission table.
+"""Writes docs/reference from what the program runs on: commands, settings and the permission table.
 
 `python -m calotype.cli.reference DIRECTORY`; a test fails when the pages are not what this writes.
 """
@@ -9,10 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import typer
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from calotype.cli.main import NOUNS, app
 from calotype.contract.loader import Operation, load_operations
 from calotype.settings import Settings
 
@@ -54,8 +57,37 @@ def permissions_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def commands_page() -> str:
+    """Return the help of every command."""
+    # The classes of commands are private to the library.
+    top: Any = typer.main.get_group(app)
+    context = top.context_class(top, info_name="calotype")
+    lines = [
+        _HEAD,
+        "# Commands\n",
+        "Exit codes: 0 done, 1 refused or the job failed, 2 wrong use, 3 no service or no login,",
+        "130 interrupted. Tables and progress are for people; `--json` prints one JSON value.\n",
+    ]
+    for name in top.list_commands(context):
+        command = top.get_command(context, name)
+        if name not in NOUNS:
+            lines += [] if command.hidden else _help(command, f"calotype {name}")
+            continue
+        inner = command.context_class(command, info_name=f"calotype {name}")
+        for verb in command.list_commands(inner):
+            lines += _help(command.get_command(inner, verb), f"calotype {name} {verb}")
+    return "\n".join(lines)
+
+
+def _help(command: Any, path: str) -> list[str]:
+    # The width is fixed, because the page must not depend on who writes it.
+    context = command.context_class(command, info_name=path, terminal_width=90)
+    return [f"## {path}\n", "```text", command.get_help(context).rstrip(), "```\n"]
+
+
 def pages() -> Iterator[tuple[str, str]]:
     """Give the name and the text of each page."""
+    yield "commands.md", commands_page()
     yield "settings.md", settings_page()
     yield "permissions.md", permissions_page()
 
