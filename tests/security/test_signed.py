@@ -181,14 +181,17 @@ def test_a_proven_caller_is_told_what_is_wrong_with_the_project(
     assert key.send("GET", f"/v1/{tenant.project}/jobs").status == 200
 
 
+def _unread() -> bytes:
+    raise AssertionError("the body was read")
+
+
 def test_a_foreign_project_is_refused_before_an_upload_is_taken(door: Door, tenant: Tenant) -> None:
     key, other = key_of(tenant, UNSIGNED_HOST), door.tenant()
     image = other.make(visibility="community")["id"]
     headers = {"Content-Type": OCTETS, "X-Project-Id": other.project}
 
     async def never() -> AsyncIterator[bytes]:
-        yield RAW
-        raise AssertionError("the body was read")
+        yield _unread()
 
     url = f"http://img.example/v2/images/{image}/file"
     lines = sign(UNSIGNED_HOST, key.access, key.secret, "PUT", url, headers, RAW)
