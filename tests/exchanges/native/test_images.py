@@ -155,6 +155,9 @@ def test_the_operator_sees_all_and_creates_for_others(
     assert moved.status == 200
     assert foreign["id"] in tenant.list(("name", "hidden from most"))
     assert foreign["id"] not in other.list()
+    for wrong in ("nobody", "", other.project + "0", None):
+        assert operator.patch(foreign["id"], op("replace", "/owner", wrong)).status == 400
+    assert operator.call("POST", "/v2/images", body={"owner": "nobody"}).status == 400
 
 
 def test_a_patch_is_applied_in_order_and_all_or_nothing(anybody: Tenant) -> None:

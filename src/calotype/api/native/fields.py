@@ -139,9 +139,10 @@ def _name(name: str, value: object) -> str | None:
 
 
 def _owner(name: str, value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= TEXT_LIMIT or _UNSAFE.search(value):
-        wrong(name, value, "it must be a project id")
-    return ids.project_id(value) or value
+    found = ids.project_id(value) if isinstance(value, str) else None
+    if found is None:
+        wrong(name, value, "it must be a project id of 32 hex digits")
+    return found
 
 
 def _boolean(name: str, value: object) -> bool:
