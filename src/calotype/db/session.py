@@ -112,7 +112,12 @@ def _engine(url: str, size: int, *, reading: bool) -> Engine:
         max_overflow=4,
         isolation_level="AUTOCOMMIT" if reading else "READ COMMITTED",
         pool_reset_on_return=None if reading else "rollback",
-        connect_args={"prepare_threshold": 2, "connect_timeout": 10},
+        connect_args={
+            "prepare_threshold": 2,
+            "connect_timeout": 10,
+            # A frozen process must not hold the locks of its transaction until it wakes.
+            "options": "-c idle_in_transaction_session_timeout=10000",
+        },
     )
 
 
