@@ -27,6 +27,8 @@ PROGRAM = Path(sys.executable).with_name("calotype")
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 90.0
 _KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
+# Killed test processes leave no service behind.
+_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 _BUSY_ADDRESS = "ddress already in use"
 
 
@@ -169,7 +171,7 @@ class Service:
                 self.base_url = self.base_url or f"http://127.0.0.1:{port}"
             if self.shape != ("serve",):
                 environment["CALOTYPE_SCRATCH_DIR"] = str(self.root / f"scratch-{name}")
-            command = [*self.wrap, str(PROGRAM), word]
+            command = [*_WITH_PARENT, *self.wrap, str(PROGRAM), word]
             self.parts[name] = Part(name, command, environment, self.root / f"{name}.log")
 
     def environment(self) -> dict[str, str]:

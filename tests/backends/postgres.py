@@ -107,10 +107,11 @@ def _user() -> pwd.struct_passwd | None:
 
 
 def _as(user: pwd.struct_passwd | None, command: Sequence[str]) -> list[str]:
+    ends = ["setpriv", "--pdeathsig", "INT"]  # with the process of the tests
     if user is None:
-        return list(command)
+        return [*ends, *command]
     ids = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
-    return ["setpriv", *ids, *command]
+    return [*ends, *ids, *command]
 
 
 def _wait(found: PostgresServer, server: subprocess.Popen[bytes], log: Path) -> None:

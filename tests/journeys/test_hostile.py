@@ -69,10 +69,13 @@ class Gatehouse:
     bucket: str
 
     def put(self, file: File, extension: str) -> str:
-        key = f"{self.bucket}/{fresh('object')}.{extension}"
+        key = f"{fresh('object')}.{extension}"
         with file.path.open("rb") as body:
-            self.s3.client.put_object(Bucket=BUCKET, Key=key, Body=body)
-        return f"{self.bucket}:{key.partition('/')[2]}"
+            self.s3.client.put_object(Bucket=BUCKET, Key=f"{self.bucket}/{key}", Body=body)
+        return f"{self.bucket}:{key}"
+
+    def remove(self, url: str) -> None:
+        self.s3.client.delete_object(Bucket=BUCKET, Key=url.replace(":", "/", 1))
 
 
 @pytest.fixture
@@ -125,21 +128,28 @@ def creation(path: str, extension: str | None = None, **more: Any) -> Entrance:
         url = house.put(file, extension or file.extension)
         body = {"name": fresh("x"), "image_url": url, "min_disk": 1024, **more}
         answer = house.api.call("POST", path, body)
-        return lambda: job_outcome(house.api, answer)
+
+        def outcome() -> Outcome:
+            found = job_outcome(house.api, answer)
+            house.remove(url)
+            return found
+
+        return outcome
 
     return enter
 
 
 def register(house: Gatehouse, file: File) -> Sent:
     image_id = house.api.make(disk_format="qcow2")
-    body = {"image_url": house.put(file, file.extension)}
-    answer = house.api.call("PUT", f"/v1/cloudimages/{image_id}/upload", body)
+    url = house.put(file, file.extension)
+    answer = house.api.call("PUT", f"/v1/cloudimages/{image_id}/upload", {"image_url": url})
 
     def outcome() -> Outcome:
         found = job_outcome(house.api, answer)
         status = house.api.native(image_id)["status"]
         assert status == ("active" if found[0] == "active" else "queued")
         house.api.call("DELETE", f"/v2/images/{image_id}")
+        house.remove(url)
         return found
 
     return outcome
