@@ -3,7 +3,8 @@
 
 Adding the first member to a private image turns it to `shared`, and the last one that goes turns
 it back if adding had turned it. Each change keeps `member_count` in the same transaction. The id of
-a member is not looked up: an answer would tell which projects exist.
+a member is not looked up: an answer would tell which projects exist. Members that stay stored on an
+image that is no longer shared are not shown.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from calotype.db.session import is_unique_violation
 from calotype.db.tables.images import image_members, images
 from calotype.errors import Conflict, Invalid, NotAllowed, NotFound, QuotaExceeded
+from calotype.images import store
 from calotype.images.model import Image, from_microseconds, to_microseconds
 
 
@@ -61,12 +63,18 @@ def list_of(conn: Connection, image_id: str) -> tuple[Member, ...]:
     return tuple(_member(row) for row in conn.execute(_LIST, {"image": image_id}))
 
 
-def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -> Member:
-    """Share an image with a project; the record is `pending`.
+def shown(conn: Connection, image: Image, viewer: str | None) -> tuple[Member, ...]:
+    """Return what `viewer` sees: its own record, None (owner or operator): all of them."""
+    if image.visibility != "shared":
+        return ()
+    if viewer is None:
+        return list_of(conn, image.id)
+    own = get(conn, image.id, viewer)
+    return () if own is None else (own,)
 
-    Raises NotAllowed (`share_public`: community or public), Invalid (`share_self`),
-    Conflict (`member_exists`), QuotaExceeded (`members_too_many`), Conflict (`changed_meanwhile`).
-    """
+
+def require_other(image: Image, member: str) -> None:
+    """Refuse the owner as a member. Raises Invalid (`share_self`)."""
     if member == image.owner:
         raise Invalid(
             "the owner of an image cannot be its member",
@@ -74,16 +82,37 @@ def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -
             field="member",
             value=member,
         )
+
+
+def require_shareable(image: Image) -> None:
+    """Refuse what has no members; nothing here keeps whole images, or keys that others may use.
+
+    Raises NotAllowed (`share_public`: community or public, `share_whole`, `share_encrypted`).
+    """
     if image.visibility not in ("private", "shared"):
         raise NotAllowed(
             f"a {image.visibility} image has no members",
             rule="share_public",
             visibility=image.visibility,
         )
+    if image.is_whole:
+        raise NotAllowed("a whole image of this kind cannot be shared", rule="share_whole")
+    if image.cmk_id is not None:
+        raise NotAllowed("an encrypted image cannot be shared", rule="share_encrypted")
+
+
+def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -> Member:
+    """Share an image with a project; the record is `pending`.
+
+    Raises Invalid (`share_self`), what `require_shareable` raises, Conflict (`member_exists`),
+    QuotaExceeded (`members_too_many`), Conflict (`changed_meanwhile`).
+    """
+    require_other(image, member)
+    require_shareable(image)
     moment = to_microseconds(at)
     counted = conn.execute(_COUNT_ONE_MORE, {"image": image.id, "limit": limit, "at": moment})
     if not counted.rowcount:
-        raise _why_not_added(conn, image, member, limit)
+        raise _why_not_added(conn, image.id, member, limit)
     row: dict[str, object] = {
         "image_id": image.id,
         "member": member,
@@ -104,7 +133,7 @@ def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -
 def set_status(
     conn: Connection, image_id: str, member: str, status: MemberStatus, at: datetime
 ) -> Member:
-    """Store what a member answered. Raises NotFound."""
+    """Store what a member answered; the same answer again changes nothing. Raises NotFound."""
     values = {
         "image": image_id,
         "project": member,
@@ -112,28 +141,32 @@ def set_status(
         "at": to_microseconds(at),
     }
     row = conn.execute(_SET_STATUS, values).first()
-    if row is None:
-        raise _missing(member)
-    return _member(row)
+    if row is not None:
+        return _member(row)
+    same = get(conn, image_id, member)
+    if same is None:
+        raise missing(member)
+    return same
 
 
 def remove(conn: Connection, image_id: str, member: str, at: datetime) -> None:
     """Take a member away. Raises NotFound."""
     if not conn.execute(_DELETE, {"image": image_id, "project": member}).rowcount:
-        raise _missing(member)
+        raise missing(member)
     conn.execute(_COUNT_ONE_LESS, {"image": image_id, "at": to_microseconds(at)})
 
 
-def _why_not_added(conn: Connection, image: Image, member: str, limit: int) -> Exception:
-    if get(conn, image.id, member) is not None:
+def _why_not_added(conn: Connection, image_id: str, member: str, limit: int) -> Exception:
+    if get(conn, image_id, member) is not None:
         return _duplicate(member)
-    if image.member_count >= limit:
+    now = store.get(conn, image_id, None)
+    if now is not None and now.member_count >= limit:
         return QuotaExceeded(
             f"an image has at most {limit} members",
             rule="members_too_many",
             quota="members",
             limit=limit,
-            used=image.member_count,
+            used=now.member_count,
         )
     return Conflict("the image was changed meanwhile", rule="changed_meanwhile")
 
@@ -144,7 +177,8 @@ def _duplicate(member: str) -> Conflict:
     )
 
 
-def _missing(member: str) -> NotFound:
+def missing(member: str) -> NotFound:
+    """Return the refusal of a project that is no member."""
     return NotFound(
         f"{member} is no member of the image", rule="member_not_found", kind="member", id=member
     )
@@ -175,7 +209,7 @@ _INSERT = insert(image_members)
 _DELETE = delete(image_members).where(_ONE)
 _SET_STATUS = (
     update(image_members)
-    .where(_ONE)
+    .where(_ONE, image_members.c.status != bindparam("new_status"))
     .values(status=bindparam("new_status"), updated_at=bindparam("at"))
     .returning(*_COLUMNS)
 )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 PART = 8 << 20
 _CHUNK = 640 << 10  # the library adds up to 0.4 MiB to a chunk: most are below BLOCK, uncopied
-_PARTS_IN_FLIGHT = 4
+PARTS_IN_FLIGHT = 4
 _PATIENCE = timedelta(seconds=90)
 # Words by which services say that they are full; the library has no class of its own for it.
 _FULL_WORDS = ("StorageFull", "QuotaExceeded", "InsufficientStorage", "507 Insufficient")
@@ -101,7 +101,7 @@ class S3Store:
                         _parts(content, size),
                         use_multipart=True,
                         chunk_size=PART,
-                        max_concurrency=_PARTS_IN_FLIGHT,
+                        max_concurrency=PARTS_IN_FLIGHT,
                     )
         stored = self.stat(name)
         if stored is None or stored.size != size:

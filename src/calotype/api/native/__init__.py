@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from calotype.api.native import data, images, schemas, v1, versions
+from calotype.api.native import actions, data, images, info, members, schemas, tags, v1, versions
 from calotype.api.native.errors import renderer
 from calotype.flows.core import Core
 from calotype.gate.request import Handler
@@ -17,6 +17,10 @@ def handlers(core: Core) -> dict[str, Handler]:
         **versions.handlers(core),
         **images.handlers(core),
         **data.handlers(core),
+        **actions.handlers(),
+        **members.handlers(core),
+        **tags.handlers(core),
+        **info.handlers(core),
         **schemas.handlers(),
         **v1.handlers(core),
     }

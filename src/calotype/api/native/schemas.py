@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON schemas of images and members (native.md 21). Additions only: clients keep old copies."""
+"""The schema calls, and the schemas of images and members (native.md 21).
+
+Additions only: clients keep old copies.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from calotype.api.native import task_schemas
 from calotype.api.native.fields import (
     CONTAINER_FORMATS,
     DELETION_POLICIES,
@@ -39,6 +43,8 @@ def handlers() -> dict[str, Handler]:
         "glance.schema_images": reads(_giving(images)),
         "glance.schema_member": reads(_giving(member)),
         "glance.schema_members": reads(_giving(members)),
+        "glance.schema_task": reads(_giving(task_schemas.task)),
+        "glance.schema_tasks": reads(_giving(task_schemas.tasks)),
     }
 
 
