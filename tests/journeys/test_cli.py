@@ -164,7 +164,7 @@ def test_what_is_refused_ends_with_1_and_says_why(
 ) -> None:
     bucket = service.credentials["bucket"]
     refused(service, 1, "no image is named", "image", "show", "no-such-image")
-    refused(service, 1, NO_JOB, "job", "show", NO_JOB)
+    refused(service, 1, "IMG.0023", "job", "show", NO_JOB)
     refused(service, 1, "no such object", "bucket", "get", f"{bucket}:none", tmp_path / "x")
     refused(service, 1, "does not exist", "bucket", "ls", "no-such-bucket")
     refused(service, 1, "no account", "bucket", "list", "--account", "nobody")
