@@ -7,18 +7,21 @@ is inspected like a stranger's file (security contract, section 7).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 
+from calotype import clock
 from calotype.disks.formats import Format
 from calotype.disks.inspect import inspect_file
 from calotype.disks.mapping import Extent, map_file, pieces, read_into
 from calotype.errors import BadImage, Cancelled
 from calotype.flows.side_by_side import side_by_side
 
+_LOG = logging.getLogger(__name__)
 _BLOCK = 1 << 20
 _PROOFS = 2  # comparisons at once
 
@@ -36,8 +39,9 @@ def prove(
 ) -> None:
     """Compare what guests read of both files, and have the result inspected like a stranger's.
 
-    Raises Differs, Cancelled.
+    Raises Differs, Cancelled. Logs how long it took.
     """
+    begin = clock.monotonic()
     made = map_file(target, Format.QCOW2, cancel=stop)
     if made is None or made.extents is None:
         raise Differs("the result has no plain map")
@@ -53,10 +57,12 @@ def prove(
         sides = (reading, extents), (written, theirs)
         part = -(-virtual_size // _PROOFS // _BLOCK) * _BLOCK
         ranges = [
-            (begin, min(begin + part, virtual_size)) for begin in range(0, virtual_size, part or 1)
+            (first, min(first + part, virtual_size)) for first in range(0, virtual_size, part or 1)
         ]
         works = [_comparison(sides, one, ended) for one in ranges]
         side_by_side(failed, *works, lambda: _inspected(target, virtual_size, ended))
+    seconds = round(clock.monotonic() - begin, 3)
+    _LOG.info("a made file is what its source is", extra={"seconds": seconds, "size": virtual_size})
 
 
 def _comparison(
