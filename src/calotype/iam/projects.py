@@ -37,6 +37,9 @@ _BY_ID = select(projects).where(
 )
 
 
+_ACCOUNT_OF = select(projects.c.account_id).where(projects.c.id == bindparam("project_id"))
+
+
 def of_account(connection: Connection, account_id: str) -> list[Project]:
     """Return the projects of an account, the default one first."""
     return [_project(row) for row in connection.execute(_OF_ACCOUNT, {"account_id": account_id})]
@@ -49,6 +52,12 @@ def get(connection: Connection, account_id: str, project_id: str) -> Project:
     if row is None:
         raise NotFound(f"no project {project_id}", kind="project", id=project_id)
     return _project(row)
+
+
+def account_of(connection: Connection, project_id: str) -> str | None:
+    """Return the account that a project of any account belongs to, None when there is none."""
+    found = connection.execute(_ACCOUNT_OF, {"project_id": project_id}).scalar()
+    return None if found is None else str(found)
 
 
 def add(connection: Connection, project: Project) -> None:

@@ -16,11 +16,12 @@ from calotype.errors import Conflict, Invalid, NotAllowed, QuotaExceeded
 from calotype.flows.core import Core
 from calotype.flows.delete_image import delete_image
 from calotype.gate.request import Answer, Handler, Pairs, Request, reads, writes
+from calotype.iam import projects
 from calotype.images import admission, listing, quota, store, tags, writing
 from calotype.images.model import Image
 from calotype.images.states import Status
 
-# The account of a foreign owner is not looked up; no rule of an account applies to such an image.
+# An owner that is no project here: no rule of an account applies to such an image.
 NO_ACCOUNT = ""
 
 
@@ -83,7 +84,7 @@ def _list(core: Core, connection: Connection, request: Request) -> Answer:
 def _create(core: Core, connection: Connection, request: Request) -> Answer:
     if not isinstance(request.body, dict):
         raise Invalid("the body must be an object", field="body")
-    image = new_image(core, request, request.body)
+    image = _placed(connection, new_image(core, request, request.body), request)
     _require_free_name(core, connection, image)
     quota.reserve_image(connection, image.owner, core.settings.images_per_project)
     store.insert_image(connection, image, id_given="id" in request.body)
@@ -117,8 +118,6 @@ def new_image(core: Core, request: Request, body: dict[str, object]) -> Image:
     for name, value in body.items():
         if name != "id":
             image = _with(image, properties, base, (name, value))
-    if base.get("owner", project_id) != project_id:
-        base["account_id"] = NO_ACCOUNT
     image = replace(image, properties={**image.properties, **properties}, **base)
     _check_new(core, request, image)
     return image
@@ -186,9 +185,7 @@ def _update(core: Core, connection: Connection, request: Request) -> Answer:
     limits = patch.Limits.of(core.settings)
     after = patch.apply(before, changes, limits, request.caller.project_id)
     if after.owner != before.owner:
-        own = after.owner == request.caller.project_id
-        account_id = request.caller.principal.account_id if own else NO_ACCOUNT
-        after = replace(after, account_id=account_id)
+        after = _placed(connection, after, request)
         _change_owner(core, connection, before, after)
     if after.name != before.name:
         _require_free_name(core, connection, after)
@@ -202,6 +199,17 @@ def _require_free_name(core: Core, connection: Connection, image: Image) -> None
             raise Conflict(
                 f"the project has an image named {image.name}", rule="name_in_use", field="name"
             )
+
+
+def _placed(connection: Connection, image: Image, request: Request) -> Image:
+    """Put an image into its owner's account; in another one it lies in no project of the former."""
+    if image.owner == request.caller.project_id:
+        account_id = request.caller.principal.account_id
+    else:
+        account_id = projects.account_of(connection, image.owner) or NO_ACCOUNT
+    if account_id == image.account_id:
+        return image
+    return replace(image, account_id=account_id, enterprise_project_id="0")
 
 
 def _change_owner(core: Core, connection: Connection, before: Image, after: Image) -> None:
