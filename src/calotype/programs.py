@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The only module that starts external programs.
 
-Promises: argument lists only, never a shell; a session of its own that is killed as a whole on
-time-out, cancel or any error; limits of memory, CPU time, output and descriptors; an environment
-made from nothing; bounded capture; no child outlives the call or this process (security contract,
-C2). Synchronous: call it from a worker thread, which must wait until it returns (the kernel ties
-the child's life to that thread).
+Promises: argument lists only, never read as text by a shell; a session of its own that is killed
+as a whole on time-out, cancel or any error; limits of memory, CPU time, output and descriptors; an
+environment made from nothing; bounded capture; no child outlives the call or this process (security
+contract, C2). Synchronous: call it from a worker thread, which must wait until it returns (the
+kernel ties the child's life to that thread).
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ def _prepare(
         ("core", 0),
         ("nofile", limits.files),
     ]
-    polite = [_need("nice"), "-n", str(limits.niceness), _need("ionice"), "-c2", "-n6"]
+    start = sandbox.tied_to(os.getpid(), _need("setpriv"), _need("sh"))
+    start += [_need("nice"), "-n", str(limits.niceness), _need("ionice"), "-c2", "-n6"]
     if kind.name == "bubblewrap":
         filter_fd = _filter_descriptor(stack) if kind.call_filter else None
         argv = sandbox.bubblewrap(_need("bwrap"), command.shown, filter_fd)
@@ -214,8 +215,8 @@ def _prepare(
         argv += sandbox.limit_args(_need("prlimit"), [*numbers, ("nproc", limits.processes)])
         passed = [*command.inherited, *([] if filter_fd is None else [filter_fd])]
         passed += inputs if kind.binds_descriptors else []
-        return [*polite, *argv, tool, *command.args[1:]], passed, None
-    argv = [_need("setpriv"), "--pdeathsig", "KILL", "--no-new-privs", *polite]
+        return [*start, *argv, tool, *command.args[1:]], passed, None
+    argv = [*start, _need("setpriv"), "--no-new-privs"]
     argv += [*sandbox.limit_args(_need("prlimit"), numbers), tool]
     for argument in command.args[1:]:
         seen = argument

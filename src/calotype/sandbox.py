@@ -77,6 +77,16 @@ def work_bind(work: Path | None) -> list[str]:
     return ["--bind", str(work), seen, "--chdir", WORK_ROOT]
 
 
+def tied_to(parent: int, setpriv: str, shell: str) -> list[str]:
+    """Return a command line that dies with process `parent`, its starter, and becomes the tool.
+
+    The tie alone would come too late for a parent that died before it was made; so the parent is
+    looked for once more after it. The shell runs this constant text; the tool is an argument list.
+    """
+    check = 'test "$PPID" = "$0" && exec "$@"'
+    return [setpriv, "--pdeathsig", "KILL", shell, "-c", check, str(parent)]
+
+
 def limit_args(program: str, limits: Iterable[tuple[str, int]]) -> list[str]:
     """Return a `prlimit` command line that sets soft and hard limits and then becomes the tool.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def shell(script: str, **more: object) -> Command:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    stop = time.monotonic() + 10
+    stop = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < stop, "the condition never came true"
         time.sleep(0.01)
@@ -104,7 +105,7 @@ def test_memory_is_limited() -> None:
 
 def test_time_out_kills_every_process_of_the_group() -> None:
     mark = f"calotype-test-{os.getpid()}-{time.monotonic_ns()}"
-    script = f"sh -c 'sleep 60; :' {mark} & sh -c 'setsid sleep 60; :' {mark}"
+    script = f"sh -c 'sleep 60; :' {mark} & sh -c 'sleep 60; :' {mark}"
     with pytest.raises(ProgramFailed) as caught:
         programs.run(shell(script), Limits(0.5, 5, 1 << 30, 1 << 20))
     assert caught.value.how == "timeout"
@@ -185,15 +186,27 @@ def test_an_input_that_is_a_link_is_refused(tmp_path: Path) -> None:
         programs.run(shell("cat /in/0", inputs=(tmp_path / "link",)), LIMITS)
 
 
-def test_death_of_the_service_ends_the_program(kind: str) -> None:
+def test_a_program_whose_starter_is_gone_does_not_begin() -> None:
+    setpriv, shell = shutil.which("setpriv"), shutil.which("sh")
+    assert setpriv is not None
+    assert shell is not None
+    for parent, output in ((os.getpid(), "ran\n"), (1, "")):
+        args = [*sandbox.tied_to(parent, setpriv, shell), shell, "-c", "echo ran"]
+        done = subprocess.run(args, capture_output=True, text=True, check=False)
+        assert done.stdout == output
+
+
+def test_death_of_the_service_ends_the_program(kind: str, tmp_path: Path) -> None:
     mark = f"calotype-test-{os.getpid()}-{time.monotonic_ns()}"
     code = (
         "from calotype import programs as p\n"
         f"p._KIND[:] = [p.SandboxKind('limits')] if {kind!r} == 'limits' else []\n"
-        f"c = p.Command(('sh', '-c', 'sleep 60; :', {mark!r}))\n"
+        "from pathlib import Path\n"
+        "script = 'touch started; sleep 60; :'\n"
+        f"c = p.Command(('sh', '-c', script, {mark!r}), work=Path({str(tmp_path)!r}))\n"
         "p.run(c, p.Limits(60, 60, 1 << 30, 1 << 20))\n"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as service:
-        wait_for(lambda: len(marked_processes(mark)) > 0)
+        wait_for((tmp_path / "started").exists)
         service.send_signal(signal.SIGKILL)
     wait_for(lambda: not marked_processes(mark))
