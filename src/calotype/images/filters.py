@@ -114,6 +114,7 @@ class Filter:
     hashed: bool | None = None
     os_version_like: str | None = None
     firmware_or_bios: str | None = None
+    protected_or_public: bool | None = None
     tags: tuple[tuple[str, ...], ...] = ()
     equals: tuple[tuple[str, str], ...] = ()
     flags: tuple[tuple[str, bool], ...] = ()
@@ -149,6 +150,9 @@ def conditions(wanted: Filter, viewer: Viewer) -> list[ColumnElement[bool]]:
         found.append(func.lower(plain) == fold(wanted.os_version_like))
     if wanted.firmware_or_bios is not None:
         found.append(func.coalesce(images.c.firmware, "bios") == wanted.firmware_or_bios)
+    if wanted.protected_or_public is not None:
+        either = or_(images.c.protected.is_(True), images.c.visibility == "public")
+        found.append(either if wanted.protected_or_public else ~either)
     found += [has_tag(group) for group in wanted.tags]
     found += [attributes.where(name, value, viewer) for name, value in wanted.equals]
     found += [_flag(name, on, viewer) for name, on in wanted.flags]

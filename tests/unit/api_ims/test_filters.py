@@ -180,7 +180,7 @@ def test_a_page_has_the_defaults_of_the_table() -> None:
         ({"visibility": "public"}, {"image_types": {"gold"}}),
         ({"__imagetype": "gold", "visibility": "public"}, {"image_types": {"gold"}}),
         ({"__imagetype": "gold", "visibility": "private"}, {"image_types": set()}),
-        ({"protected": "TRUE"}, {"protected": True}),
+        ({"protected": "TRUE"}, {"protected_or_public": True}),
         ({"__whole_image": "false"}, {"is_whole": False}),
         ({"architecture": "arm"}, {"is_arm": True}),
         ({"architecture": "x86"}, {"is_arm": False}),

@@ -94,8 +94,8 @@ def in_scope(one: Image, query: dict[str, str]) -> bool:
     asked = query.get("member_status")
     only_shared_in = asked and "shared" in (query.get("__imagetype"), query.get("visibility"))
     one_project = query.get("enterprise_project_id", "all_granted_eps") != "all_granted_eps"
-    if one.owner == ALICE:
-        return not only_shared_in
+    if one.owner == ALICE:  # a public image lies in no enterprise project
+        return not (only_shared_in or (one_project and one.visibility == "public"))
     if one_project or one.visibility in ("private", "community"):
         return False
     if one.visibility == "public":

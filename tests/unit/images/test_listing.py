@@ -221,6 +221,9 @@ def matches_columns(one: Image, wanted: Filter) -> bool:
     kind = attributes.image_type(one, wanted.scope.project)
     if wanted.image_types is not None and kind not in wanted.image_types:
         return False
+    guarded = one.protected or one.visibility == "public"
+    if wanted.protected_or_public not in (None, guarded):
+        return False
     if wanted.firmware_or_bios and (one.firmware or "bios") != wanted.firmware_or_bios:
         return False
     return wanted.os_version_like is None or plain(one.os_version) == plain(wanted.os_version_like)
@@ -303,6 +306,7 @@ wanted_filters = st.builds(
     is_arm=st.sampled_from([None, None, True, False]),
     os_version_like=st.sampled_from([None, None, "UBUNTU_18.04 server64bit", "other linux"]),
     firmware_or_bios=st.sampled_from([None, None, "bios", "uefi"]),
+    protected_or_public=st.sampled_from([None, None, True, False]),
     tags=st.lists(st.sampled_from([("lts",), ("k=v", "k=w")]), max_size=2).map(tuple),
     equals=st.lists(ASKED.filter(lambda item: "\0" not in item[1]), max_size=1).map(tuple),
     flags=st.lists(

@@ -109,7 +109,7 @@ def read_filter(
         bounds=tuple(reading.bounds),
         moments=tuple(moments),
         image_types=None if reading.types is None else frozenset(reading.types),
-        protected=protected,
+        protected_or_public=protected,
         is_whole=whole,
         is_arm=is_arm,
         os_version_like=os_version,
@@ -223,6 +223,8 @@ def _scope(reading: _Reading, project_id: str) -> Scope:
         statuses = frozenset(MEMBER_STATUSES if status == "all" else (status,))
     only_shared_in = asks_shared and status is not None
     one_project = reading.single.get("enterprise_project_id") not in (None, "all_granted_eps")
+    if one_project:  # a public image lies in no enterprise project, its owner's neither
+        reading.narrow({"private", "shared"})
     return Scope(
         project=project_id,
         own=not only_shared_in,

@@ -54,7 +54,7 @@ def _base(image: Image, kind: str) -> dict[str, Any]:
         "name": image.name or "",
         "status": _STATUS.get(image.status, image.status),
         "visibility": "public" if kind == attributes.GOLD else kind,
-        "protected": image.protected,
+        "protected": image.protected or kind == attributes.GOLD,
         "owner": image.owner,
         "container_format": image.container_format or "bare",
         "disk_format": image.disk_format or "qcow2",
