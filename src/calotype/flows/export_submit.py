@@ -100,7 +100,8 @@ def submit_export(
     core.db.read(check)
     bucket = open_for(core.buckets, caller.principal.account_id, target.bucket)
     if bucket.stat(target.key) is not None:
-        raise Conflict("the object exists already; choose another name", rule="object_exists")
+        text = f"bucket_url: {place} exists already; choose another name"
+        raise Conflict(text, rule="object_exists", field="bucket_url")
     assert image.blob_id is not None  # check_state refuses an image without bytes
     found = Format(image.disk_format or Format.RAW)
     order = ExportOrder(

@@ -162,7 +162,7 @@ def _look(bucket: OpenBucket, source: Source, size: int, etag: str) -> Look | No
 
 def _missing(source: Source) -> Invalid:
     return Invalid(
-        "there is no such object, or it cannot be read",
+        f"image_url: {source.bucket}:{source.key} does not exist, or it cannot be read",
         rule="source_missing",
         field="image_url",
         value=f"{source.bucket}:{source.key}",

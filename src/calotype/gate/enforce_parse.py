@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from calotype import ids
@@ -20,6 +21,7 @@ from calotype.gate.enforce_types import Asked, Wanted
 ALL_GRANTED = "all_granted_eps"
 BATCH_LIMIT = 100
 MOVE_PATH = "enterprise_project_id"
+_SHOWN = 60
 _PLACEHOLDER = re.compile(r"\{.*\}\Z", re.DOTALL)
 
 
@@ -87,7 +89,7 @@ def _image_in_path(asked: Asked, **fields: Any) -> Wanted | None:
     if image_id is None:
         if asked.operation.dialect == "native":
             return None
-        _bad_image_id("image_id")
+        _bad_image_id("image_id", text)
     member = asked.params.get("member_id")
     if member is not None:
         fields["member_id"] = ids.project_id(member) or member
@@ -98,6 +100,7 @@ def _update(asked: Asked) -> Wanted | None:
     operations = asked.body
     if not isinstance(operations, list):
         raise Malformed("the body must be an array of operations")
+    found = _image_in_path(asked)
     targets: list[str] = []
     for index, item in enumerate(operations):
         if not isinstance(item, dict):
@@ -108,7 +111,7 @@ def _update(asked: Asked) -> Wanted | None:
             if value is None:
                 _wrong(f"[{index}].value", "must be given")
             targets.append(_ep(value, f"[{index}].value"))
-    return _image_in_path(asked, moves_to=tuple(dict.fromkeys(targets)))
+    return found and replace(found, moves_to=tuple(dict.fromkeys(targets)))
 
 
 def _attribute(path: object, index: int) -> str:
@@ -136,7 +139,9 @@ def _quickimport(asked: Asked) -> Wanted:
 
 
 def _copy(asked: Asked) -> Wanted | None:
-    return _image_in_path(asked, target_ep=_target_ep(_object(asked)))
+    body = _object(asked)
+    found = _image_in_path(asked)
+    return found and replace(found, target_ep=_target_ep(body))
 
 
 def _register(asked: Asked) -> Wanted | None:
@@ -173,7 +178,7 @@ def _members(asked: Asked) -> Wanted:
             _wrong(f"images[{index}]", "must be a string")
         image_id = ids.image_id(item)
         if image_id is None:
-            _bad_image_id(f"images[{index}]")
+            _bad_image_id(f"images[{index}]", item)
         found.append(image_id)
     return _wanted(
         asked, image_ids=tuple(dict.fromkeys(found)), member_id=_member_project(asked, body)
@@ -198,7 +203,7 @@ def _tag_put(asked: Asked) -> Wanted:
         _wrong("image_id", "must be given as a string")
     image_id = ids.image_id(text)
     if image_id is None:
-        _bad_image_id("image_id")
+        _bad_image_id("image_id", text)
     return _wanted(asked, image_ids=(image_id,))
 
 
@@ -213,7 +218,7 @@ def _migrate(asked: Asked) -> Wanted:
     if project_id is None:
         raise Invalid("project_id is no project id", rule="project_id", field="project_id")
     if image_id is None:
-        _bad_image_id("resource_id")
+        _bad_image_id("resource_id", image)
     target = asked.params["enterprise_project_id"].lower() if word == "bind" else "0"
     return Wanted(project_id, (image_id,), target_ep=target, moves_to=(target,))
 
@@ -298,8 +303,11 @@ def _ep(value: object, field: str) -> str:
     return ep
 
 
-def _bad_image_id(field: str) -> NoReturn:
-    raise Invalid(f"{field} is no image id", rule="image_id", field=field)
+def _bad_image_id(field: str, value: object) -> NoReturn:
+    shown = repr(value)[:_SHOWN]
+    raise Invalid(
+        f"{field}: {shown} is no image id; give a UUID", rule="image_id", field=field, value=shown
+    )
 
 
 def _wrong(field: str, problem: str) -> NoReturn:

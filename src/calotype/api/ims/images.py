@@ -83,6 +83,8 @@ def _list(known: Flavors, connection: Connection, request: Request) -> Answer:
 
 
 def _update_form(draft: Draft) -> None:
+    if isinstance(draft.body, list):  # the id of the path comes behind the JSON (C1)
+        fields.uuid("image_id", draft.params["image_id"], "IMG.0066")
     patch.check_form(draft.body)
 
 

@@ -28,6 +28,7 @@ def refuse(code: str, field: str, value: object, allowed: str) -> IMSRefusal:
 
 
 def shown(value: object) -> str:
-    """Return a value as text for a message, shortened."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """Return a value as text for a message, shortened; what does not print is escaped."""
+    plain = json.dumps(value, ensure_ascii=False, default=str)
+    text = "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in plain)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

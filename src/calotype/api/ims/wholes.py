@@ -42,9 +42,9 @@ def read(body: object, limits: Limits) -> Whole:
         raise IMSRefusal(fields.MALFORMED, "instance_id and backup_id exclude each other")
     if not instance_id and not backup_id:
         raise IMSRefusal("IMG.0019", "one of instance_id and backup_id must be given")
-    fields.word(
-        "whole_image_type", values.get("whole_image_type"), ("CSBS", "CBR"), fields.MALFORMED
-    )
+    kind = fields.text("whole_image_type", values.get("whole_image_type"))
+    if backup_id:
+        fields.word("whole_image_type", kind, ("CSBS", "CBR"), fields.MALFORMED)
     fields.uuid("vault_id", values.get("vault_id") or None, "IMG.0031")
     low, high = values.get("min_ram"), values.get("max_ram")
     for name, value in (("min_ram", low), ("max_ram", high)):
