@@ -164,7 +164,7 @@ def _odd_sizes(directory: Path) -> Iterator[Honest]:
     for size in (512, 1000, 70_144, MIB - 512, 2 * MIB + 512):
         source = content(directory / f"source-{size}", size, seed=size)
         for driver in ("qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed", "qcow"):
-            path = directory / f"{driver}-{size}"
+            path = directory / f"{driver}-of-{size}-bytes"
             tool("convert", "-f", "raw", "-O", driver, source, path)
             yield path.name, path, _WORDS.get(driver, driver), guest_size(path, driver)
 

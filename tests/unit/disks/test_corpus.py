@@ -20,7 +20,7 @@ import pytest
 import calotype
 from calotype.disks.inspect import LOOK_HEAD, LOOK_TAIL, inspect_file, look
 from calotype.errors import BadImage, Reason
-from tests.corpus import honest_files
+from tests.corpus.honest import Honest
 from tests.corpus.hostile import FAMILIES
 from tests.corpus.image import Hostile
 from tests.unit.disks.inprocess import examine
@@ -61,9 +61,9 @@ def test_every_hostile_file_is_refused_for_a_right_reason(
     assert wrong == []
 
 
-def test_every_honest_file_passes_with_its_right_size(tmp_path: Path) -> None:
+def test_every_honest_file_passes_with_its_right_size(honest: list[Honest]) -> None:
     wrong: list[object] = []
-    for number, (name, path, claim, size) in enumerate(honest_files(tmp_path)):
+    for number, (name, path, claim, size) in enumerate(honest):
         expected = ("raw" if claim in (None, *_OPAQUE) else claim, size)
         before = path.stat().st_mtime_ns
         for wish in {claim, None if claim not in ("ari", "aki") else claim}:
@@ -82,9 +82,9 @@ def test_every_honest_file_passes_with_its_right_size(tmp_path: Path) -> None:
     assert wrong == []
 
 
-def test_a_look_agrees_with_the_inspection_of_honest_files(tmp_path: Path) -> None:
+def test_a_look_agrees_with_the_inspection_of_honest_files(honest: list[Honest]) -> None:
     wrong: list[object] = []
-    for number, (name, path, claim, size) in enumerate(honest_files(tmp_path)):
+    for number, (name, path, claim, size) in enumerate(honest):
         if number % 6:
             continue
         with path.open("rb") as file:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from oslo_utils.imageutils import format_inspector
 
-from tests.corpus import honest_files
+from tests.corpus.honest import Honest
 
 _LARGEST = 64 << 20
 _OPAQUE = ("ami", "aki", "ari", "ploop", None)
@@ -43,9 +43,9 @@ def opinion(path: Path) -> tuple[tuple[str, ...], bool]:
     return tuple(sorted(str(found) for found in view.formats or ())), safe
 
 
-def test_it_disagrees_on_innocent_kinds_only(tmp_path: Path) -> None:
+def test_it_disagrees_on_innocent_kinds_only(honest: list[Honest]) -> None:
     strange: list[object] = []
-    for name, path, claim, _ in honest_files(tmp_path):
+    for name, path, claim, _ in honest:
         if path.stat().st_size > _LARGEST:
             continue
         words, safe = opinion(path)
