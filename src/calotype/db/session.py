@@ -100,8 +100,9 @@ def is_unique_violation(error: DBAPIError) -> bool:
 
 
 def _engine(url: str, size: int, *, reading: bool) -> Engine:
+    # Parameters hold password hashes and wrapped keys, and errors are logged with all they say.
     if url.startswith("sqlite"):
-        engine = create_engine(url, pool_size=size, max_overflow=4)
+        engine = create_engine(url, pool_size=size, max_overflow=4, hide_parameters=True)
         event.listen(engine, "connect", _configure_sqlite)
         if not reading:
             event.listen(engine, "begin", _begin_immediate)
@@ -110,6 +111,7 @@ def _engine(url: str, size: int, *, reading: bool) -> Engine:
         url,
         pool_size=size,
         max_overflow=4,
+        hide_parameters=True,
         isolation_level="AUTOCOMMIT" if reading else "READ COMMITTED",
         pool_reset_on_return=None if reading else "rollback",
         connect_args={
