@@ -7,6 +7,7 @@ reads the first one wrongly. It must never reach the application and never be an
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -162,6 +163,22 @@ def test_an_application_that_reads_a_broken_body_is_told_that_the_client_is_gone
 )
 def test_the_status_of_a_refusal_names_its_reason(name: str, status: int) -> None:
     assert ask({**HOSTILE, **MORE}[name]).statuses == [status]
+
+
+def test_a_refusal_has_the_headers_of_every_answer() -> None:
+    found = []
+    for _ in range(2):
+        lines = ask(HOSTILE["two lengths"]).answers.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        found.append(dict(line.lower().split(b": ", 1) for line in lines[1:]))
+    for headers in found:
+        assert headers[b"x-request-id"] == headers[b"x-openstack-request-id"]
+        assert re.fullmatch(
+            rb"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", headers[b"x-request-id"]
+        )
+        assert headers[b"cache-control"] == b"no-store"
+        assert headers[b"x-content-type-options"] == b"nosniff"
+        assert {b"date", b"content-length"} <= headers.keys()
+    assert found[0][b"x-request-id"] != found[1][b"x-request-id"]
 
 
 def test_a_refused_request_leaves_the_server_working() -> None:

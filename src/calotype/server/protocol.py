@@ -23,6 +23,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from calotype import ids
 from calotype.server.exchange import Exchange
 from calotype.server.head import Refusal, judge
 from calotype.server.limits import Limits
@@ -304,7 +305,10 @@ class StrictProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         lines = [STATUS_LINE[fault.status]]
         for name, value in self.server_state.default_headers:
             lines += (name, b": ", value, b"\r\n")
+        identifier = f"req-{ids.new_uuid()}".encode()
         lines += (
+            b"x-openstack-request-id: " + identifier + b"\r\nx-request-id: " + identifier,
+            b"\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n",
             b"content-type: text/plain; charset=utf-8\r\ncontent-length: ",
             str(len(text)).encode("ascii"),
             b"\r\nconnection: close\r\n\r\n",
