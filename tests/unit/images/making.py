@@ -42,8 +42,8 @@ def save(conn: Connection, *made: Image) -> None:
 
 
 def share(conn: Connection, one: Image, member: str, status: str) -> None:
-    """Make `member` a member with a status, whatever the visibility is afterwards."""
-    shared = replace(one, visibility="shared")
+    """Make `member` a member with a status, whatever image and visibility are afterwards."""
+    shared = replace(one, visibility="shared", is_whole=False, cmk_id=None)
     if one.visibility != "shared":
         conn.execute(images.update().where(images.c.id == one.id).values(visibility="shared"))
     members.add(conn, shared, member, START, 256)
