@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(None, description="file with the wrapping key; default DATA_DIR")
     flavors_file: Path | None = Field(None, description="table behind the filter flavor_id")
     images_per_project: int = Field(100, ge=0, description="image quota of a project")
+    image_quota_min: int = Field(1, ge=0, description="lowest image quota that is told to clients")
+    image_quota_max: int = Field(1000, ge=0, description="highest one; a bound, not a quota")
     bytes_per_project: int | None = Field(None, description="quota of stored bytes")
     staged_bytes_per_project: int | None = Field(None, description="quota of staged bytes")
     uploads_per_project: int = Field(40, ge=1, description="simultaneous uploads of a project")

@@ -84,6 +84,23 @@ def fetch(
     return [from_values(row) for row in conn.execute(statement, values).all()]
 
 
+def all_ids(wanted: Filter) -> tuple[FromClause | None, dict[str, object]]:
+    """Return the ids of every image of a list as a sub-query `id`, and its parameters.
+
+    None when the list can hold nothing. Nothing is ordered or cut.
+    """
+    shape, values = _lift(wanted)
+    viewer = None if shape.scope.project is None else _VIEWER
+    common = filters.conditions(shape, viewer)
+    parts = [
+        _joined(branch, images.c.id).where(*branch.conditions)
+        for branch in _branches(shape, viewer, common)
+    ]
+    if not parts:
+        return None, values
+    return (parts[0] if len(parts) == 1 else union_all(*parts)).subquery("listed"), values
+
+
 def _lift(wanted: Filter) -> tuple[Filter, dict[str, object]]:
     """Take out what differs between questions of one shape; return the shape and the values."""
     values: dict[str, object] = {}
@@ -181,15 +198,20 @@ def _own_source(wanted: Filter) -> tuple[_Source, list[ColumnElement[bool]]]:
 
 def _cut(branch: _Branch, order: tuple[Key, ...], seeks: bool) -> Select[Any]:
     source = branch.source
-    statement = select(images.c.id, branch.member_status.label("member_status"))
-    if source is not _IMAGES:
-        statement = statement.join_from(source.source, images, images.c.id == source.id)
-    statement = statement.where(*branch.conditions)
+    shown = (images.c.id, branch.member_status.label("member_status"))
+    statement = _joined(branch, *shown).where(*branch.conditions)
     if seeks:
         statement = statement.where(_later(source, order))
     cut = statement.order_by(*_order_by(source, order)).limit(_COUNT).subquery()
     # SQLite takes ORDER BY and LIMIT inside a union only in sub-queries.
     return select(cut.c.id, cut.c.member_status)
+
+
+def _joined(branch: _Branch, *columns: ColumnElement[Any]) -> Select[Any]:
+    source = branch.source
+    if source is _IMAGES:
+        return select(*columns)
+    return select(*columns).join_from(source.source, images, images.c.id == source.id)
 
 
 def _order_by(source: _Source, order: tuple[Key, ...]) -> list[ColumnElement[Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate with the native rows, in this process: everything as in the service but the socket.
+"""The gate with the rows of both image dialects, in this process: as the service, but no socket.
 
 `Site.call` sends a request whose body a test may hold back, tear or slow down; the answer comes
 with all of its bytes.
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from calotype import app
-from calotype.api import identity, native
+from calotype.api import identity, ims, native
 from calotype.audit.trail import Trail
 from calotype.contract.loader import load_operations
 from calotype.db.session import Database
@@ -150,7 +150,7 @@ class Site:
 
 @dataclass
 class Tenant:
-    """Somebody who calls the native dialect."""
+    """Somebody who calls either dialect."""
 
     site: Site
     project: str
@@ -212,7 +212,7 @@ def open_site(directory: Path, database: Database, **settings: Any) -> Site:
     core = app.open_core(found, database)
     core.scratch.prepare()
     app.first_start(core, BASE)
-    handlers = {**native.handlers(core), **identity.handlers(core)}
+    handlers = {**ims.handlers(core), **native.handlers(core), **identity.handlers(core)}
     rows = tuple(row for row in load_operations() if row.planned or row.handler in handlers)
     native_form, identity_form = native.renderer(core.errors), identity.renderer(core.errors)
     parts = Parts(
@@ -223,6 +223,7 @@ def open_site(directory: Path, database: Database, **settings: Any) -> Site:
         metrics=Metrics(),
         database=database,
         renderers={
+            "ims": ims.renderer(core.errors),
             "native": native_form,
             **dict.fromkeys(("iam", "authz", "eps"), identity_form),
         },
