@@ -230,6 +230,11 @@ def test_make_run_takes_a_disk_of_ones_own(
     run = start(fresh, f"IMAGE={disk.path}")
     assert "own-disk" in [image["name"] for image in run.images()]
     assert "image export own-disk" in run.output
+    again = subprocess.run(
+        ["make", "run"], cwd=fresh, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert again.returncode != 0
+    assert "serves data already" in again.stderr
     end(run, "SIGTERM")
     missing = subprocess.run(
         ["make", "run", "IMAGE=/no/such/disk"],
