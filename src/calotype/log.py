@@ -17,13 +17,21 @@ from functools import lru_cache
 _SECRET_NAMES = re.compile(
     r"(?i)(token|authorization|password|secret|cookie|signature|passcode|credential)"
 )
-_SECRET_TEXT = re.compile(
-    r"(?i)((?:x-auth-token|x-subject-token|x-security-token|authorization|password|secret(?:_key)?)"
-    r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',;]+(?:\s(?:Access|Credential)=[^\n]*)?"
+_NAME = (
+    r"(?:x-auth-token|x-subject-token|x-security-token|x-amz-[a-z-]{0,40}token|authorization"
+    r"|cookie|password|passcode|secret(?:_key)?)"
 )
+# A name, then its value: in quotes up to the closing one, else up to a blank, or all the line for
+# headers whose values have blanks.
+_SECRET_TEXT = re.compile(
+    rf"(?i)({_NAME}\\*[\"']?\s*(?:[:=]|,(?=\s*b?[\"']))\s*)"
+    r"(?:b?\"(?:[^\"\\\n]|\\.)*\"?|b?'(?:[^'\\\n]|\\.)*'?|\\+[\"'][^\"'\\\n]*"
+    r"|[^\s\"',;]+)"
+)
+_SECRET_LINE = re.compile(r"(?i)((?:authorization|cookie)[\"']?\s*[:=]\s*)(?!b?[\"'])[^\n]+")
 # What each pattern above and below needs; most texts have none of it, and one search says so.
-_SUSPECT = re.compile(r"(?i)token|authorization|password|secret|signature|x-amz-|@")
-_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
+_SUSPECT = re.compile(r"(?i)token|authorization|password|secret|signature|cookie|passcode|x-amz-|@")
+_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}://)[^/\s@]+@")
 _QUERY = re.compile(r"(?i)([?&](?:x-amz-[a-z-]+|signature|token|password)=)[^&\s\"]+")
 _ENCODE = json.JSONEncoder(default=str, ensure_ascii=False).encode
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -33,6 +41,7 @@ def redact(text: str) -> str:
     """Return `text` without what looks like a secret."""
     if not _SUSPECT.search(text):
         return text
+    text = _SECRET_LINE.sub(r"\1***", text)
     text = _SECRET_TEXT.sub(r"\1***", text)
     text = _USERINFO.sub(r"\1***@", text)
     return _QUERY.sub(r"\1***", text)
@@ -55,8 +64,10 @@ class JSONFormatter(logging.Formatter):
                 continue
             if _is_secret(name):
                 line[name] = "***"
+            elif value is None or isinstance(value, int | float):
+                line[name] = value
             else:
-                line[name] = redact(value) if isinstance(value, str) else value
+                line[name] = redact(str(value))
         if record.exc_info:
             line["exception"] = redact(self.formatException(record.exc_info))
         return _ENCODE(line)
