@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ MAGIC = {
     "xz": b"\xfd7zXZ\x00",
     "zst": b"\x28\xb5\x2f\xfd",
 }
+# Parallel compressors begin with a frame to be skipped, which tells sizes.
+_ZST_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _MEMORY = 1 << 30
 _SLOWEST = 10 << 20  # bytes of output a second
 _SCRIPT = Path(unpack_child.__file__).resolve()
@@ -38,7 +41,7 @@ def check_begin(kind: str, head: bytes) -> None:
     if kind == "zst" and importlib.util.find_spec("zstandard") is None:
         text = "zst files cannot be read here; gz, bz2 and xz can"
         raise BadImage(Reason.FORMAT_UNSUPPORTED, text)
-    if not head.startswith(MAGIC[kind]):
+    if not head.startswith(MAGIC[kind]) and not (kind == "zst" and _ZST_SKIPPED.match(head)):
         raise BadImage(Reason.FORMAT_MISMATCH, f"the file is not {kind} although its name says so")
 
 

@@ -72,6 +72,15 @@ def test_streams_that_follow_each_other_count_together(tmp_path: Path, kind: str
     assert refused(tmp_path, packed, kind, limit=11) == Reason.SIZE_LIMIT
 
 
+def test_a_zst_may_begin_with_a_frame_to_be_skipped(tmp_path: Path) -> None:
+    packed = b"\x50\x2a\x4d\x18\x04\0\0\0\x18\0\0\0" + PACK["zst"](CONTENT)
+    check_begin("zst", packed[:8])
+    assert run(tmp_path, packed, "zst").read_bytes() == CONTENT
+    with pytest.raises(BadImage):
+        check_begin("gz", packed[:8])
+    assert refused(tmp_path, packed[:8], "zst") == Reason.TRUNCATED
+
+
 @KINDS
 def test_a_file_that_ends_early_is_truncated(tmp_path: Path, kind: str) -> None:
     packed = PACK[kind](CONTENT)
