@@ -79,11 +79,13 @@ def test_extra_fields_and_exceptions_are_redacted_too() -> None:
     assert json.loads(line)["level"] == "error"
 
 
-@pytest.mark.parametrize(
-    "piece", ["password", "password=", "authorization:'", "://a", "?token=", "'"]
-)
+PIECES = ("a.", "x-amz-", "password", "password=", "authorization:'", "://a", "?token=", "'", " ")
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_redaction_takes_time_in_proportion(piece: str) -> None:
-    text = piece * 20_000
+    """A path of 16 KiB that anybody may send must not hold up everybody."""
+    text = f"{piece * 16_000}"[:16_000] + "token@"
     started = time.process_time()
     redact(text)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 0.2

@@ -19,7 +19,9 @@ from calotype.errors import Malformed, TooLarge
 DEPTH_LIMIT = 32
 _SHOWN = 60
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that is not closed is one to the end: looking again behind each of its quotes would take
+# time by the square of its length.
+_STRUCTURE = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
 
 async def read_bounded(blocks: AsyncIterator[bytes], limit: int) -> bytes:
