@@ -17,10 +17,11 @@ from calotype import clock
 from calotype.blobs import leases
 from calotype.blobs.sweep import Sweeper
 from calotype.errors import NotFound, ReadOnly
-from calotype.flows import export_submit, import_file, upload_recovery
+from calotype.flows import export_submit, import_file, member_order, upload_recovery
 from calotype.flows.core import Core
 from calotype.flows.export_file import BUCKET_PLACE, ExportFlow
 from calotype.flows.import_file import ImportFlow
+from calotype.flows.members import MembersFlow
 from calotype.images import expiry
 from calotype.images import store as images
 from calotype.jobs import store as jobs
@@ -38,6 +39,7 @@ def flows_of(core: Core) -> Mapping[str, Flow]:
         import_file.FLOW: importing,
         import_file.REGISTER: importing,
         export_submit.FLOW: ExportFlow(core, sweeper_of(core)),
+        member_order.FLOW: MembersFlow(core),
     }
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,8 +37,10 @@ _BY_ID = select(projects).where(
     projects.c.account_id == bindparam("account_id"), projects.c.id == bindparam("project_id")
 )
 
-
 _ACCOUNT_OF = select(projects.c.account_id).where(projects.c.id == bindparam("project_id"))
+_ENABLED = select(projects.c.id).where(
+    projects.c.id.in_(bindparam("ids", expanding=True)), projects.c.enabled.is_(True)
+)
 
 
 def of_account(connection: Connection, account_id: str) -> list[Project]:
@@ -58,6 +61,11 @@ def account_of(connection: Connection, project_id: str) -> str | None:
     """Return the account that a project of any account belongs to, None when there is none."""
     found = connection.execute(_ACCOUNT_OF, {"project_id": project_id}).scalar()
     return None if found is None else str(found)
+
+
+def enabled_among(connection: Connection, project_ids: Collection[str]) -> frozenset[str]:
+    """Return which of these are enabled projects, of whatever account."""
+    return frozenset(connection.execute(_ENABLED, {"ids": list(project_ids)}).scalars())
 
 
 def add(connection: Connection, project: Project) -> None:

@@ -9,6 +9,7 @@ image that is no longer shared are not shown.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -63,6 +64,14 @@ def list_of(conn: Connection, image_id: str) -> tuple[Member, ...]:
     return tuple(_member(row) for row in conn.execute(_LIST, {"image": image_id}))
 
 
+def known_among(
+    conn: Connection, image_ids: Collection[str], projects: Collection[str]
+) -> frozenset[tuple[str, str]]:
+    """Return which pairs of these images and projects are members."""
+    values = {"images": list(image_ids), "projects": list(projects)}
+    return frozenset((row[0], row[1]) for row in conn.execute(_AMONG, values))
+
+
 def shown(conn: Connection, image: Image, viewer: str | None) -> tuple[Member, ...]:
     """Return what `viewer` sees: its own record, None (owner or operator): all of them."""
     if image.visibility != "shared":
@@ -99,6 +108,18 @@ def require_shareable(image: Image) -> None:
         raise NotAllowed("a whole image of this kind cannot be shared", rule="share_whole")
     if image.cmk_id is not None:
         raise NotAllowed("an encrypted image cannot be shared", rule="share_encrypted")
+
+
+def require_room(image: Image, more: int, limit: int) -> None:
+    """Refuse `more` further members beyond the limit. Raises QuotaExceeded (`members_too_many`)."""
+    if more > 0 and image.member_count + more > limit:
+        raise QuotaExceeded(
+            f"an image has at most {limit} members",
+            rule="members_too_many",
+            quota="members",
+            limit=limit,
+            used=image.member_count,
+        )
 
 
 def add(conn: Connection, image: Image, member: str, at: datetime, limit: int) -> Member:
@@ -160,14 +181,8 @@ def _why_not_added(conn: Connection, image_id: str, member: str, limit: int) -> 
     if get(conn, image_id, member) is not None:
         return _duplicate(member)
     now = store.get(conn, image_id, None)
-    if now is not None and now.member_count >= limit:
-        return QuotaExceeded(
-            f"an image has at most {limit} members",
-            rule="members_too_many",
-            quota="members",
-            limit=limit,
-            used=now.member_count,
-        )
+    if now is not None:
+        require_room(now, 1, limit)
     return Conflict("the image was changed meanwhile", rule="changed_meanwhile")
 
 
@@ -204,6 +219,10 @@ _LIST = (
     select(*_COLUMNS)
     .where(image_members.c.image_id == bindparam("image"))
     .order_by(image_members.c.created_at, image_members.c.member)
+)
+_AMONG = select(image_members.c.image_id, image_members.c.member).where(
+    image_members.c.image_id.in_(bindparam("images", expanding=True)),
+    image_members.c.member.in_(bindparam("projects", expanding=True)),
 )
 _INSERT = insert(image_members)
 _DELETE = delete(image_members).where(_ONE)

@@ -55,6 +55,7 @@ class JobReason(StrEnum):
     TARGET_EXISTS = "TARGET_EXISTS"
     MIN_DISK = "MIN_DISK"
     STATE = "STATE"
+    PARTIAL = "PARTIAL"  # some parts of a batch failed; the result says which
     QUOTA = "QUOTA"
     STORE = "STORE"
     STORE_FULL = "STORE_FULL"

@@ -151,6 +151,12 @@ def advance(conn: Connection, job: Job, percent: float) -> bool:
     return bool(conn.execute(_ADVANCE, values).rowcount)
 
 
+def note(conn: Connection, job: Job, result: Document) -> bool:
+    """Keep what is known of a running job's result; a failed one keeps it too. False if fenced."""
+    values = {"job": job.id, "token": job.attempt_token, "noted": dump(result)}
+    return bool(conn.execute(_NOTE, values).rowcount)
+
+
 def hand_over(conn: Connection, job: Job) -> None:
     """Forget the begun step: this process ends in an orderly way and is no death."""
     conn.execute(_HAND_OVER, {"job": job.id, "token": job.attempt_token})
@@ -277,6 +283,7 @@ _ENTER_RISKY = (
 )
 _LEAVE = update(jobs).where(*_MINE).values(deaths=0, percent=_MORE)
 _ADVANCE = update(jobs).where(*_MINE).values(percent=_MORE)
+_NOTE = update(jobs).where(*_MINE).values(result=bindparam("noted"))
 _HAND_OVER = (
     update(jobs).where(*_MINE).values(deaths=case((jobs.c.deaths > 0, jobs.c.deaths - 1), else_=0))
 )

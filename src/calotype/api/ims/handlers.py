@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from calotype.api.ims import exports, images, imports, jobs, os_versions, quotas, tags
+from calotype.api.ims import exports, images, imports, jobs, members, os_versions, quotas, tags
 from calotype.flows.core import Core
 from calotype.gate.request import Handler
 
@@ -11,6 +11,6 @@ from calotype.gate.request import Handler
 def handlers(core: Core) -> dict[str, Handler]:
     """Return the handlers of all chapters."""
     found: dict[str, Handler] = {}
-    for chapter in (images, imports, exports, jobs, os_versions, quotas, tags):
+    for chapter in (images, imports, exports, jobs, os_versions, quotas, tags, members):
         found |= chapter.handlers(core)
     return found

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from calotype import clock, ids
+from calotype.api.ims import member_results
 from calotype.api.ims.query import QUERY, read_values
 from calotype.api.ims.refusal import refuse
 from calotype.contract.error_table import ErrorTable
@@ -30,7 +31,7 @@ TYPES = {
     "export": "imsNativeExportImageJob",
     "export_quick": "imsNativeExportImageJob",
     "quick_export_part": "imsQuickExportImageJob",
-}
+} | member_results.TYPES
 REGISTRATION_FAILED = "IMG.1075"
 PAGE_DEFAULT = 100
 PAGE_LIMIT = 1000
@@ -90,6 +91,8 @@ def error_code(table: ErrorTable, job: Job) -> str | None:
     if job.status != Status.FAIL:
         return None
     reason = job.reason or JobReason.INTERNAL
+    if reason == JobReason.PARTIAL:
+        return member_results.first_code(job)
     is_content = reason in table.reasons or reason == JobReason.MIN_DISK
     if job.flow == import_file.REGISTER and is_content:
         return REGISTRATION_FAILED
@@ -117,6 +120,8 @@ def _entities(table: ErrorTable, job: Job) -> dict[str, Any]:
         entities["image_id"] = job.image_id
     if job.image_name is not None:
         entities["image_name"] = job.image_name
+    if member_results.is_batch(job):
+        entities["results"] = member_results.results(job)
     if job.status == Status.FAIL:
         entities["error_code"] = error_code(table, job)
         entities["error"] = jobs_view.failure_line(job)
