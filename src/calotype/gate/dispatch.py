@@ -118,10 +118,10 @@ class Gate:
             raise
         operation = match.operation
         trace.operation, trace.params, trace.dialect = operation, match.params, operation.dialect
-        handler = self._parts.handlers.get(operation.handler)
-        if handler is None:
+        if operation.planned:
             await self._prove(incoming, trace, match)
             raise Unsupported(f"{operation.id} is not served yet", rule="planned")
+        handler = self._parts.handlers[operation.handler]
         if self._reads_at_once(operation, handler, incoming):
             return await self._run(
                 handler, lambda connection: self._whole(connection, trace, match, handler)
