@@ -33,12 +33,8 @@ from calotype.server.watch import Watch
 BODY_BUFFER = 64 * 1024
 """Unread body bytes above which reading stops until the application asks for more."""
 
-_INPUT = memoryview(bytearray(1024 * 1024))
-"""What one read brings, of whichever connection: it is parsed before the next read. A copy of each
-piece is saved, and a fast sender's body comes in pieces of up to 1 MiB instead of 256 KB."""
 
-
-class StrictProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
+class StrictProtocol(HttpToolsProtocol):
     """One connection. `configured` makes the class that a server uses."""
 
     limits: ClassVar[Limits] = Limits()
@@ -107,15 +103,7 @@ class StrictProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     # Input
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the memory that the loop reads into."""
-        return _INPUT
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what was read; nothing of it is kept in that memory."""
-        self.data_received(_INPUT[:nbytes])
-
-    def data_received(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes) -> None:
         """Parse what arrived; the first fault ends all parsing on this connection."""
         self._watch.got_bytes(of_head=self._head_open and not self._deaf)
         if self._deaf:
@@ -132,7 +120,7 @@ class StrictProtocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         except Refusal as fault:
             self._refuse_parsed(fault)
 
-    def _feed(self, data: bytes | memoryview) -> None:
+    def _feed(self, data: bytes) -> None:
         while data:
             try:
                 self.parser.feed_data(data)
