@@ -103,7 +103,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     # Input
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
         """Parse what arrived; the first fault ends all parsing on this connection."""
         self._watch.got_bytes(of_head=self._head_open and not self._deaf)
         if self._deaf:
@@ -120,7 +120,7 @@ class StrictProtocol(HttpToolsProtocol):
         except Refusal as fault:
             self._refuse_parsed(fault)
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         while data:
             try:
                 self.parser.feed_data(data)

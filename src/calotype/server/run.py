@@ -29,6 +29,7 @@ from calotype import clock
 from calotype.server.limits import Limits
 from calotype.server.listen import Listen, bind, raise_file_limit, tls_context, url_of
 from calotype.server.protocol import StrictProtocol, configured
+from calotype.server.reading import BYTES, Reading
 
 _log = logging.getLogger("calotype.server")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -155,8 +156,10 @@ class Server:
         config.load()
         self._set_date()
 
-        def connection() -> StrictProtocol:
-            return protocol(config, self._state, {}, loop)
+        memory = memoryview(bytearray(BYTES))
+
+        def connection() -> Reading:
+            return Reading(protocol(config, self._state, {}, loop), memory)
 
         tls = tls_context(self._listen)
         # A client that does not finish the handshake is one that does not send its head.
