@@ -110,6 +110,7 @@ def test_a_job_is_started_without_waiting_then_shown_waited_for_and_kept(
     assert as_json(service, "job", "cancel", job_id) == ended, "what has ended stays as it is"
 
 
+@pytest.mark.heavy
 def test_a_running_job_is_cancelled_and_waiting_for_it_ends_with_1(
     service: Service, tmp_path: Path
 ) -> None:
@@ -123,10 +124,11 @@ def test_a_running_job_is_cancelled_and_waiting_for_it_ends_with_1(
     assert json.loads(done.stdout)["status"] == "FAIL"
 
 
+@pytest.mark.heavy
 def test_waiting_that_is_interrupted_ends_with_130_and_the_job_goes_on(
     service: Service, tmp_path: Path
 ) -> None:
-    big = make_disk(tmp_path, "vdi", 256 * 2**20, seed=44, dense=0.9)
+    big = make_disk(tmp_path, "vdi", 64 * 2**20, seed=44, dense=0.9)
     name, source = fresh("cli"), put(service, big)
     waiting = subprocess.Popen(
         [PROGRAM, "image", "import", source, "--name", name, "--min-disk", "1"],
