@@ -33,6 +33,7 @@ from calotype.server.sendfile import EXTENSION, ClientGone, FilePush
 if TYPE_CHECKING:
     from calotype.server.protocol import StrictProtocol
 
+_JOINED = 64 * 1024
 _log = logging.getLogger("calotype.server")
 
 
@@ -73,6 +74,7 @@ class Exchange(RequestResponseCycle):
         self.pieces: list[bytes] = []
         self.buffered = 0
         self.push: FilePush | None = None
+        self._head = b""
         self._until_close = False
 
     def connection_lost(self) -> None:
@@ -103,6 +105,7 @@ class Exchange(RequestResponseCycle):
     async def _give_up(self) -> None:
         if self.response_started:
             # The client must not take a cut answer for a whole one.
+            self._write()
             self.transport.close()
         else:
             self.chunked_encoding = None
@@ -171,7 +174,8 @@ class Exchange(RequestResponseCycle):
         self._choose_framing(status, lines)
         lines.append(b"\r\n")
         self.response_started = True
-        self.transport.write(b"".join(lines))
+        # It leaves together with what follows: one system call and one packet for a short answer.
+        self._head = b"".join(lines)
 
     def _note_header(self, name: bytes, value: bytes) -> bool:
         """Take over what a header says about framing; return whether it closes the connection."""
@@ -201,21 +205,31 @@ class Exchange(RequestResponseCycle):
     def _body(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
+            self._write()
         elif self.chunked_encoding:
+            end = b"" if more else b"0\r\n\r\n"
             if body:
-                self.transport.writelines((b"%x\r\n" % len(body), body, b"\r\n"))
-            if not more:
-                self.transport.write(b"0\r\n\r\n")
+                self._write(b"%x\r\n" % len(body), body, b"\r\n", end)
+            else:
+                self._write(end)
         else:
             self._account(len(body))
-            if body:
-                self.transport.write(body)
+            self._write(body)
         if not more:
             if self.expected_content_length != 0:
                 raise RuntimeError("the answer is shorter than its Content-Length")
             self.response_complete = True
             self.message_event.set()
             self.on_response()
+
+    def _write(self, *parts: bytes) -> None:
+        """Write the head, if it waits, and then `parts`; small ones as one piece."""
+        pieces = [piece for piece in (self._head, *parts) if piece]
+        self._head = b""
+        if len(pieces) > 1 and sum(map(len, pieces)) <= _JOINED:
+            pieces = [b"".join(pieces)]
+        for piece in pieces:
+            self.transport.write(piece)
 
     def _account(self, count: int) -> None:
         if self._until_close:
@@ -231,6 +245,7 @@ class Exchange(RequestResponseCycle):
         if self.scope["method"] == "HEAD":
             return
         self._account(count)
+        self._write()
         await self._flushed()
         if self.push is None:
             self.push = FilePush(pool, self.transport.get_extra_info("socket").fileno())
