@@ -47,6 +47,7 @@ from calotype.gate.signature import EMPTY_SHA256
 from calotype.gate.world import DatabaseWorld
 
 LOG = logging.getLogger("calotype.request")
+LONGEST_MESSAGE = 1000
 
 
 class RowsAndHandlersDiffer(Exception):
@@ -291,6 +292,9 @@ class Gate:
         if not isinstance(error, CalotypeError | RouteNotFound | MethodNotAllowed):
             LOG.exception("a request failed unexpectedly", extra={"request": incoming.request_id})
         trace.error = error
+        if isinstance(error, CalotypeError) and len(error.message) > LONGEST_MESSAGE:
+            # Texts name what was sent; a name may be as long as a body.
+            error.message = f"{error.message[:LONGEST_MESSAGE]}…"
         context = ErrorContext(
             method=incoming.method,
             accept=incoming.headers.get("accept") or "",

@@ -25,6 +25,8 @@ from calotype.images.visibility_sql import visible_to
 __all__ = ["SORT_KEYS", "Key", "Page", "Paging", "complete", "page", "position"]
 
 SCAN_LIMIT = 5000
+# No image has more tags or properties, and a statement grows with each condition.
+CONDITIONS_LIMIT = 128
 _STEP = 200
 
 Keep = Callable[[Image], bool]
@@ -54,9 +56,10 @@ def page(conn: Connection, wanted: Filter, paging: Paging, keep: Keep | None = N
     """Return one page, in one statement, plus one when a marker is given.
 
     `keep` judges images that SQL cannot: at most 5,000 rows are looked at (iam.md 4.5).
-    Raises Invalid (`marker`) when the marker names no image that the caller may list, Unavailable
-    (`scan_limit`) when the scan ends without having found one.
+    Raises Invalid (`marker`) when the marker names no image that the caller may list, or (`query`)
+    for too many conditions, Unavailable (`scan_limit`) when the scan ends without having found one.
     """
+    _check_size(wanted)
     order = complete(paging.order)
     after = None if paging.marker is None else _marker(conn, wanted, paging.marker, keep, order)
     if paging.limit <= 0:
@@ -82,6 +85,15 @@ def complete(order: Iterable[Key]) -> tuple[Key, ...]:
 def position(image: Image, order: Sequence[Key]) -> tuple[Any, ...]:
     """Return the values by which `image` is sorted, null as empty or 0."""
     return tuple(_VALUES[key.name](image) for key in order)
+
+
+def _check_size(wanted: Filter) -> None:
+    parts = (wanted.tags, wanted.equals, wanted.moments, wanted.bounds, wanted.flags, wanted.one_of)
+    count = sum(len(part) for part in parts)
+    if count > CONDITIONS_LIMIT:
+        raise Invalid(
+            f"{count} filters in one query; at most {CONDITIONS_LIMIT} are allowed", rule="query"
+        )
 
 
 def _scan(
