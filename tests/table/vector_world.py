@@ -177,6 +177,8 @@ class VectorWorld:
         if visibility == "public":
             self._publish(made, entry["owner"])
         self._members(name, owner, entry.get("members") or {})
+        if visibility == "private" and entry.get("members"):  # adding one has made it shared
+            owner.patch(made, {"op": "replace", "path": "/visibility", "value": visibility})
 
     def _publish(self, image: str, project: str) -> None:
         operator = operator_of(self.service, self.ids[project])
