@@ -100,13 +100,14 @@ def test_a_head_of_64_kib_passes_and_a_longer_one_does_not(server: Live) -> None
     assert statuses(raw(server.port, request(64 * 1024 + 64))) == [431]
 
 
-def test_a_target_of_16_kib_passes_and_a_longer_one_does_not(server: Live) -> None:
+def test_a_target_of_1000_ids_passes_and_one_over_48_kib_does_not(server: Live) -> None:
     def request(size: int) -> bytes:
         target = b"/?" + b"a" * (size - 2)
         return b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
-    assert statuses(raw(server.port, request(16 * 1024))) == [200]
-    assert statuses(raw(server.port, request(16 * 1024 + 1))) == [414]
+    assert statuses(raw(server.port, request(1000 * (36 + len("%2C")) + 100))) == [200]
+    assert statuses(raw(server.port, request(48 * 1024))) == [200]
+    assert statuses(raw(server.port, request(48 * 1024 + 1))) == [414]
 
 
 def test_the_limits_hold_for_the_second_request_of_a_connection_too(server: Live) -> None:
