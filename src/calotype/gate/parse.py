@@ -39,7 +39,7 @@ async def read_bounded(blocks: AsyncIterator[bytes], limit: int) -> bytes:
 
 
 def read_json(data: bytes) -> object:
-    """Return the JSON value of `data`. Raises Malformed, naming what is wrong."""
+    """Return the JSON object or array in `data`. Raises Malformed, naming what is wrong."""
     _check_depth(data)
     try:
         value = json.loads(
@@ -48,6 +48,8 @@ def read_json(data: bytes) -> object:
             parse_constant=_refuse_constant,
             parse_float=_finite,
         )
+        if not isinstance(value, dict | list):
+            raise Malformed("the body is neither a JSON object nor an array")
         if _SURROGATE.search(data):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         return value
