@@ -30,6 +30,7 @@ READS = [row for row in OPERATIONS if row.method == "GET"]
 MALFORMED = {
     "not JSON": b"{",
     "a scalar": b'"x"',
+    "null": b"null",
     "two documents": b"{} {}",
     "a duplicate key": b'{"name": "a", "name": "b"}',
     "a duplicate key inside": b'[{"op": "add", "op": "add", "path": "/x", "value": "y"}]',
@@ -51,7 +52,6 @@ ODD = {
     "an array of scalars": b"[1, null, true]",
     "an empty object": b"{}",
     "an empty array": b"[]",
-    "null": b"null",
 }
 BAD_SEGMENTS = (
     "x",
