@@ -17,7 +17,7 @@ from typing import cast
 from sqlalchemy import Connection
 from uvicorn._types import ASGI3Application
 
-from calotype import clock, log
+from calotype import clock, log, programs
 from calotype.api import identity, ims, native
 from calotype.api.operator import health
 from calotype.audit.trail import Trail
@@ -31,7 +31,7 @@ from calotype.contract.error_table import load_errors
 from calotype.contract.loader import load_operations
 from calotype.db import migrate as migrations
 from calotype.db.session import Database, normalise_url, sqlite_url
-from calotype.errors import Invalid, NotFound
+from calotype.errors import Invalid, NotFound, Unsupported
 from calotype.flows.core import Core
 from calotype.flows.table import flows_of, hooks_of
 from calotype.gate.authenticate import Authenticator
@@ -172,6 +172,7 @@ def run_service(settings: Settings, *, worker: bool) -> int:
         migrations.ensure(database)
     else:
         migrations.require(database)
+    _require_sandbox(settings)
     core = open_core(settings, database)
     core.scratch.prepare()
     if database.is_sqlite:
@@ -213,6 +214,7 @@ def run_worker(settings: Settings) -> int:
     log.configure(settings.log_level)
     database = open_database(settings)
     migrations.require(database)
+    _require_sandbox(settings)
     core = open_core(settings, database)
     core.scratch.prepare()
     runner = Runner(database, flows_of(core), settings, hooks_of(core))
@@ -264,6 +266,16 @@ def open_buckets(settings: Settings, account: str) -> Iterator[Buckets]:
         yield Buckets(BucketRoom(database, settings, keys), found.id)
     finally:
         database.close()
+
+
+def _require_sandbox(settings: Settings) -> None:
+    """Refuse to start without a sandbox where the settings ask for one. Raises Unsupported."""
+    if settings.sandbox == "require" and programs.sandbox_kind().name != "bubblewrap":
+        raise Unsupported(
+            "CALOTYPE_SANDBOX=require: bubblewrap is missing or does not work on this machine;"
+            " see `calotype check`",
+            rule="sandbox_missing",
+        )
 
 
 def _address(settings: Settings) -> str:
