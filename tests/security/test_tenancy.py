@@ -20,7 +20,7 @@ from sqlalchemy import event, update
 from calotype.contract.loader import Operation, load_operations
 from calotype.db.tables.iam import enterprise_projects
 from tests.exchanges.native.site import JSON, OCTETS, PASSWORD, PATCH, Reply, Tenant
-from tests.security.conftest import Door
+from tests.security.conftest import Door, OpenDoor
 from tests.security.test_audit import _put
 
 RAW = bytes(1 << 20)
@@ -415,3 +415,56 @@ def test_an_image_made_or_moved_for_another_project_belongs_to_its_account(
     for image in (made, moved):
         assert user.call("GET", f"/v2/images/{image}").status == 403
         assert user.call("DELETE", f"/v2/images/{image}").status == 403
+
+
+def test_an_operator_acts_in_the_project_it_names_or_not_at_all(door: Door, owner: Tenant) -> None:
+    private = owner.make(visibility="private")["id"]
+    assert private in door.operator(owner.project).list()
+    for named in ("x", "0" * 32, f"{owner.project}x", "' OR 1=1", str(uuid.uuid4())):
+        answer = door.operator(named).call("GET", "/v2/images")
+        assert answer.status == 403, (named, answer.text)
+        assert private not in answer.text
+
+
+def test_a_project_that_went_meanwhile_takes_no_image(
+    door: Door, owner: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The enterprise project is looked at again where the image is made."""
+    body = {"name": "ep", "description": "", "type": "prod"}
+    ep = owner.call("POST", "/v1.0/enterprise-projects", body=body).json["enterprise_project"]["id"]
+    url = _put(door, owner, "disk.raw")
+    buckets = door.core.buckets
+    opened = buckets.open
+
+    def slow(account_id: str, name: str) -> Any:
+        disable = update(enterprise_projects).where(enterprise_projects.c.id == ep)
+        door.core.db.write(lambda connection: connection.execute(disable.values(enabled=False)))
+        return opened(account_id, name)
+
+    monkeypatch.setattr(buckets, "open", slow)
+    creation = {"name": "x", "image_url": url, "min_disk": 1, "enterprise_project_id": ep}
+    answer = owner.call("POST", "/v2/cloudimages/action", body=creation)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "IMG.0155")
+    assert owner.call("GET", "/v2/cloudimages").json["images"] == []
+    assert owner.call("GET", f"/v1/{owner.project}/jobs").json["jobs"] == []
+
+
+FORWARDED = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "images.example:8443"}
+
+
+def test_only_a_proxy_that_is_trusted_says_where_the_service_is(open_door: OpenDoor) -> None:
+    believed, not_believed = open_door(trusted_proxies=["192.0.2.0/24"]), open_door()
+    links = [
+        door.call("GET", "/v3", headers=FORWARDED).json["version"]["links"][0]["href"]
+        for door in (believed, not_believed)
+    ]
+    assert links == ["https://images.example:8443/v3/", "http://img.example/v3/"]
+    for host in ("evil.example/x", 'a"b', "a b", "\xff\xfe", "a,b", "<script>", "me@evil.example"):
+        for name in ("X-Forwarded-Host", "X-Forwarded-Proto"):
+            answer = believed.call("GET", "/v3", headers=FORWARDED | {name: host})
+            assert answer.status == 200, answer.text
+            href = answer.json["version"]["links"][0]["href"]
+            assert href in ("https://img.example/v3/", "http://images.example:8443/v3/"), href
+            refused = believed.call("GET", "/v2/images", headers=FORWARDED | {name: host})
+            assert refused.status == 401
+            assert host not in refused.headers["www-authenticate"]

@@ -134,7 +134,8 @@ class Authenticator:
         if not token:
             raise Unauthenticated("the request carries neither a token nor a signature")
         asked = incoming.headers.get("x-project-id")
-        project_id = ids.project_id(asked) if asked else None
+        # What is no id names no project either, which is refused rather than passed over.
+        project_id = (ids.project_id(asked) or asked) if asked else None
         known = authentication.by_token(connection, token, self._snapshots, project_id)
         if known is None:
             raise Unauthenticated("the token is unknown, has expired or was revoked")

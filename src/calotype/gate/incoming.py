@@ -8,6 +8,7 @@ proxies that the settings trust.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,10 @@ from calotype.errors import Invalid
 from calotype.gate.answer import Receive, Scope
 from calotype.gate.request import Headers, Pairs
 from calotype.gate.signature_canonical import read_query
+
+# Many a proxy hands on what a client says here.
+_SCHEME = re.compile(r"https?\Z")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -125,8 +130,8 @@ class Incoming:
         host = self.headers.get("host") or ""
         client = self.scope.get("client")
         if client and places.trusts(client[0]):
-            scheme = self.headers.get("x-forwarded-proto") or scheme
-            host = self.headers.get("x-forwarded-host") or host
+            scheme = _fitting(_SCHEME, self.headers.get("x-forwarded-proto"), scheme)
+            host = _fitting(_HOST, self.headers.get("x-forwarded-host"), host)
         if not host:
             server = self.scope.get("server") or ("127.0.0.1", 9292)
             host = f"{server[0]}:{server[1]}"
@@ -143,3 +148,7 @@ class Incoming:
                 yield block
             if not message.get("more_body", False):
                 return
+
+
+def _fitting(form: re.Pattern[str], given: str | None, otherwise: str) -> str:
+    return given if given is not None and form.match(given) else otherwise

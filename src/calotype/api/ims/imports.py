@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy import Connection
+
 from calotype import clock
 from calotype.api.ims import creations, objects, wholes
 from calotype.api.ims.creations import Creation, Limits, Unserved
@@ -91,9 +93,25 @@ def _make(core: Core, request: Request, wanted: Creation | Unserved) -> str:
         image_of(wanted),
         source_of(wanted),
         _variant(wanted),
-        request.accepted(200),
+        _accepting(request, wanted.enterprise_project_id),
     )
     return made.job_id
+
+
+def _accepting(request: Request, project_id: str) -> Callable[[Connection], None]:
+    """Look at the enterprise project once more where the image is made, and record the request."""
+    caller, record = request.caller, request.accepted(200)
+
+    def also(connection: Connection) -> None:
+        require_project(
+            connection,
+            caller.principal.account_id,
+            project_id,
+            eps_enabled=caller.eps_enabled,
+        )
+        record(connection)
+
+    return also
 
 
 def _refuse_whole(core: Core, request: Request, limits: Limits) -> str:
