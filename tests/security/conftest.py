@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from calotype import app
 from calotype.audit.trail import Trail
-from calotype.db.session import Database, sqlite_url
+from calotype.db.session import Database, normalise_url, sqlite_url
 from calotype.db.tables import METADATA
 from calotype.db.tables.audit import audit_records
 from calotype.iam import credentials_file
@@ -54,15 +54,19 @@ OpenDoor = Callable[..., Door]
 
 
 @pytest.fixture
-def open_door(tmp_path: Path) -> Iterator[OpenDoor]:
-    """Opens doors with settings of the test."""
+def open_door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenDoor]:
+    """Opens doors with settings of the test, on SQLite unless `kind` says otherwise."""
     made: list[Door] = []
 
-    def start(**settings: Any) -> Door:
+    def start(kind: str = "sqlite", **settings: Any) -> Door:
         directory = tmp_path / f"door-{len(made)}"
         directory.mkdir(mode=0o700)
         found = Settings(data_dir=directory, scratch_reserve=0, **settings)
-        database = Database(sqlite_url(directory))
+        if kind == "sqlite":
+            database = Database(sqlite_url(directory))
+        else:
+            server = request.getfixturevalue("postgres")
+            database = Database(normalise_url(server.fresh_url()))
         METADATA.create_all(database.engine)
         core = app.open_core(found, database)
         core.scratch.prepare()

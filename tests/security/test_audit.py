@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.exchanges.native.site import PASSWORD, Reply, Tenant, Torn
-from tests.security.conftest import Door, Record
+from tests.security.conftest import Door, OpenDoor, Record
 from tests.unit.gate.signer import sign
 
 RAW = bytes(1 << 20)
@@ -296,7 +296,10 @@ def test_a_client_that_leaves_is_recorded_too(door: Door, tenant: Tenant) -> Non
 # ---- nothing makes a record disappear
 
 
-def test_no_header_makes_a_change_or_a_record_fail(door: Door, tenant: Tenant) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_no_header_makes_a_change_or_a_record_fail(open_door: OpenDoor, kind: str) -> None:
+    door = open_door(kind)
+    tenant = door.tenant()
     odd = {"User-Agent": BROKEN}
     made = tenant.call("POST", "/v2/images", body={}, headers=odd)
     assert made.status == 201
@@ -322,7 +325,12 @@ def test_records_wait_while_the_database_is_away(door: Door, tenant: Tenant) -> 
     assert ids.count(reply.headers["x-request-id"]) == 1
 
 
-def test_a_record_that_is_there_already_takes_no_other_with_it(door: Door, tenant: Tenant) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_record_that_is_there_already_takes_no_other_with_it(
+    open_door: OpenDoor, kind: str
+) -> None:
+    door = open_door(kind)
+    tenant = door.tenant()
     first, second = tenant.call("GET", "/v2/images"), tenant.call("GET", "/v2/images")
     assert door.trail is not None
     waiting = door.trail.waiting()
