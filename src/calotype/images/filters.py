@@ -115,6 +115,7 @@ class Filter:
     os_version_like: str | None = None
     firmware_or_bios: str | None = None
     protected_or_public: bool | None = None
+    changed_after: datetime | None = None  # to the microsecond
     tags: tuple[tuple[str, ...], ...] = ()
     equals: tuple[tuple[str, str], ...] = ()
     flags: tuple[tuple[str, bool], ...] = ()
@@ -136,6 +137,8 @@ def conditions(wanted: Filter, viewer: Viewer) -> list[ColumnElement[bool]]:
     found += [images.c.status != status for status in sorted(wanted.not_statuses)]
     found += [_bound(bound) for bound in wanted.bounds]
     found += [_moment(moment) for moment in wanted.moments]
+    if wanted.changed_after is not None:
+        found.append(images.c.updated_at > to_microseconds(wanted.changed_after))
     if wanted.image_types is not None:
         words = sorted(wanted.image_types)
         found.append(or_(false(), *(attributes.where_image_type(word, viewer) for word in words)))

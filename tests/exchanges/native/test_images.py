@@ -305,6 +305,20 @@ def test_v1_calls_show_the_same_image(tenant: Tenant) -> None:
     assert tenant.call("GET", "/v1.1/images/detail").json == {"images": []}
 
 
+def test_v11_shows_what_changed_later_than_a_moment_it_has_printed(tenant: Tenant) -> None:
+    path, made = "/v1.1/images/detail", [tenant.make()["id"] for _ in range(3)]
+
+    def changed_since(moment: str) -> set[str]:
+        found = tenant.call("GET", path, query=[("changes-since", moment)]).json["images"]
+        return {item["id"] for item in found}
+
+    shown = {item["id"]: item["updated_at"] for item in tenant.call("GET", path).json["images"]}
+    for number, one in enumerate(made):
+        assert changed_since(shown[one]) == set(made[number + 1 :])
+        assert changed_since(shown[one] + "Z") == set(made[number + 1 :])
+    assert changed_since(shown[made[0]][:19]) == set(made)
+
+
 def test_discovery_needs_no_credential(site: Site) -> None:
     for path, status in (
         ("/", 300),

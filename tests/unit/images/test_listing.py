@@ -221,6 +221,8 @@ def matches_columns(one: Image, wanted: Filter) -> bool:
     kind = attributes.image_type(one, wanted.scope.project)
     if wanted.image_types is not None and kind not in wanted.image_types:
         return False
+    if wanted.changed_after is not None and one.updated_at <= wanted.changed_after:
+        return False
     guarded = one.protected or one.visibility == "public"
     if wanted.protected_or_public not in (None, guarded):
         return False
@@ -307,6 +309,7 @@ wanted_filters = st.builds(
     os_version_like=st.sampled_from([None, None, "UBUNTU_18.04 server64bit", "other linux"]),
     firmware_or_bios=st.sampled_from([None, None, "bios", "uefi"]),
     protected_or_public=st.sampled_from([None, None, True, False]),
+    changed_after=st.sampled_from([None, None, START, START + timedelta(microseconds=4)]),
     tags=st.lists(st.sampled_from([("lts",), ("k=v", "k=w")]), max_size=2).map(tuple),
     equals=st.lists(ASKED.filter(lambda item: "\0" not in item[1]), max_size=1).map(tuple),
     flags=st.lists(

@@ -38,7 +38,7 @@ _PREFIX = re.compile(r"(in|eq|neq|gte?|lte?):", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,30}\Z")
 _LIMIT = re.compile(r"[0-9]+\Z")
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?\Z"
+    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?\Z"
 )
 
 Query = Sequence[tuple[str, str]]
@@ -275,8 +275,8 @@ def read_time(text: str) -> datetime | None:
     found = _TIME.match(text)
     if found is None:
         return None
-    plain = f"{text[:10]}T{found[4]}:{found[5]}:{found[6] or '00'}"
-    zone = found[7] or "Z"
+    plain = f"{text[:10]}T{found[4]}:{found[5]}:{found[6] or '00'}{(found[7] or '')[:7]}"
+    zone = found[8] or "Z"
     if zone != "Z" and ":" not in zone:
         zone = f"{zone[:3]}:{zone[3:]}"
     try:

@@ -16,7 +16,7 @@ from calotype.errors import Invalid
 from calotype.flows.core import Core
 from calotype.gate.request import Answer, Handler, Request, reads, writes
 from calotype.images import admission, listing, writing
-from calotype.images.filters import Bound, Compare, Filter, Moment, Scope
+from calotype.images.filters import Bound, Compare, Filter, Scope
 from calotype.images.listing import SORT_KEYS, Key, Paging
 from calotype.images.model import Image
 
@@ -114,7 +114,7 @@ def read_filter(request: Request) -> Filter:
         scope=Scope(request.caller.project_id),
         one_of=() if nothing else tuple(one_of),
         bounds=tuple(bounds),
-        moments=_changes_since(last.get("changes-since")),
+        changed_after=_changes_since(last.get("changes-since")),
         os_hidden=False,
         not_statuses=frozenset({"killed"}) - {last.get("status", "")},
         equals=() if nothing else equals,
@@ -122,13 +122,13 @@ def read_filter(request: Request) -> Filter:
     )
 
 
-def _changes_since(text: str | None) -> tuple[Moment, ...]:
+def _changes_since(text: str | None) -> datetime | None:
     if text is None:
-        return ()
+        return None
     at = filters.read_time(text)
     if at is None:
         raise _wrong("changes-since", text, "an ISO 8601 time")
-    return (Moment("updated_at", Compare.GT, at),)
+    return at
 
 
 def _is_public(text: str | None) -> bool | None:
