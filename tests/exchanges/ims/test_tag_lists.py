@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from calotype.db.session import Database, normalise_url, sqlite_url
 from tests.exchanges.ims.answers import code
-from tests.exchanges.native.site import Reply, Site, Tenant
+from tests.exchanges.native.site import Reply, Site, Tenant, open_site
 
 BY_TAGS = "images/resource_instances/action"
 
@@ -29,6 +31,26 @@ def names(who: Tenant, **body: object) -> list[str]:
 
 def group(key: str, *values: str) -> dict[str, Any]:
     return {"key": key, "values": list(values)}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A site of this module's own: every list holds what others published."""
+    directory = tmp_path_factory.mktemp("lists")
+    url = sqlite_url(directory)
+    if request.param == "postgresql":
+        url = normalise_url(request.getfixturevalue("postgres").fresh_url())
+    made = open_site(directory, Database(url), images_per_project=500)
+    yield made
+    made.core.iam.close()
+    made.core.db.close()
+
+
+@pytest.fixture(scope="module")
+def anybody(site: Site) -> Tenant:
+    return site.tenant()
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +249,7 @@ def test_lists_of_tags_hold_what_the_project_may_see(
     site: Site, tenant: Tenant, operator: Tenant, other: Tenant
 ) -> None:
     tenant.make(name="own", tags=["own=1"])
-    operator.make(visibility="public", name="open", tags=[f"open={tenant.project}"])
+    public = operator.make(visibility="public", name="open", tags=[f"open={tenant.project}"])
     image_id = other.make(name="lent", tags=["lent=1", "lent=2", "lent"])["id"]
     other.make(name="hidden", tags=["hidden"])
     path = f"/v2/images/{image_id}/members"
@@ -250,3 +272,4 @@ def test_lists_of_tags_hold_what_the_project_may_see(
     assert {"lent=1", "lent=2", "lent"} <= strings and "lent" in seen
     assert found["lent"] == ["", "1", "2"]
     assert "hidden" not in found
+    assert operator.call("DELETE", f"/v2/images/{public['id']}").status == 204
