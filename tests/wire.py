@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,28 @@ class Api:
         assert found["status"] == "SUCCESS", found
         entities: dict[str, Any] = found["entities"]
         return entities
+
+    def cancelled(
+        self, body: object, steps: Collection[str], seen: Callable[[], bool] = lambda: True
+    ) -> dict[str, Any]:
+        """Cancel a creation in one of these steps, when `seen` agrees; return the ended job.
+
+        A job may end before it can be cancelled: then another one is tried.
+        """
+        for _ in range(10):
+            job_id = self.submit("/v2/cloudimages/action", body)
+            for _ in until(90, 0.005):
+                job = self.job(job_id)
+                if job["status"] == "SUCCESS":
+                    break
+                if job["entities"]["current_task"] in steps and seen():
+                    break
+            answer = self.call("DELETE", f"/v1/{self.project_id}/jobs/{job_id}")
+            assert (answer.status_code, answer.content) == (202, b"")
+            ended = self.wait(job_id)
+            if ended["status"] == "FAIL":
+                return ended
+        raise AssertionError("every job was quicker than its cancel")
 
     def import_file(self, url: str, name: str, **more: Any) -> str:
         """Import a system image by IMS and wait; return the image's id."""

@@ -164,24 +164,22 @@ def test_a_cancel_in_the_middle_of_a_conversion_kills_the_tool_and_leaves_nothin
     fresh_service: FreshService, tmp_path: Path
 ) -> None:
     service = fresh_service()
-    disk = make_disk(tmp_path, "raw", 512 * MIB, seed=44, dense=0.5)
+    disk = make_disk(tmp_path, "raw", 256 * MIB, seed=44, dense=0.5)
     url = service.bucket_put(disk.path, "disk.raw")
     api = root_of(service)
-    job_id, _ = submit(api, url)
     tools: dict[int, str] = {}
-    for _ in until(60, 0.01):
-        tools = descendants(main_pid(service))
-        if (
-            "qemu-img" in tools.values()
-            and api.job(job_id)["entities"]["current_task"] == "convert"
-        ):
-            break
-    assert api.call("DELETE", f"/v1/{api.project_id}/jobs/{job_id}").status_code == 202
+
+    def converting() -> bool:
+        tools.clear()
+        tools.update(descendants(main_pid(service)))
+        return "qemu-img" in tools.values()
+
+    body = {"name": "cancelled", "image_url": url, "min_disk": 1}
+    job = api.cancelled(body, ("convert",), converting)
     assert_gone(tools)
-    job = api.wait(job_id)
-    assert (job["status"], job["error_code"]) == ("FAIL", "IMG.0061")
+    assert job["error_code"] == "IMG.0061"
     assert job["fail_reason"].startswith("CANCELLED")
-    (image,) = api.ims_images()
+    (image,) = api.ims_images(id=job["entities"]["image_id"])
     assert image["status"] == "killed"
     assert_clean(service)
 
