@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from calotype.db.session import Database, normalise_url, sqlite_url
 from calotype.db.tables import METADATA
 from calotype.db.tables.audit import audit_records
 from calotype.iam import credentials_file
+from calotype.iam.passwords import Cost
+from calotype.iam.room import open_room
 from calotype.settings import Settings
 from tests.exchanges.native.site import BASE, Site
 
@@ -53,39 +55,55 @@ class Door(Site):
 OpenDoor = Callable[..., Door]
 
 
+def _open(directory: Path, url: str, settings: dict[str, Any]) -> Door:
+    directory.mkdir(mode=0o700)
+    found = Settings(data_dir=directory, scratch_reserve=0, **settings)
+    database = Database(url or sqlite_url(directory))
+    METADATA.create_all(database.engine)
+    core = app.open_core(found, database)
+    core.iam.close()
+    cheap = Cost(memory=8, passes=1)  # every test logs several people in
+    core = replace(core, iam=open_room(found, database, core.keys, cost=cheap))
+    core.scratch.prepare()
+    app.first_start(core, BASE)
+    first = credentials_file.read(directory)
+    assert first is not None
+    trail = Trail(database)
+    gate = app.build(core, trail, app.Readiness(started=True))
+    return Door(gate, core, first.operator_token, trail=trail)
+
+
+def _close(door: Door) -> None:
+    door.core.iam.close()
+    door.core.db.close()
+
+
 @pytest.fixture
 def open_door(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenDoor]:
     """Opens doors with settings of the test, on SQLite unless `kind` says otherwise."""
     made: list[Door] = []
 
     def start(kind: str = "sqlite", **settings: Any) -> Door:
-        directory = tmp_path / f"door-{len(made)}"
-        directory.mkdir(mode=0o700)
-        found = Settings(data_dir=directory, scratch_reserve=0, **settings)
-        if kind == "sqlite":
-            database = Database(sqlite_url(directory))
-        else:
-            server = request.getfixturevalue("postgres")
-            database = Database(normalise_url(server.fresh_url()))
-        METADATA.create_all(database.engine)
-        core = app.open_core(found, database)
-        core.scratch.prepare()
-        app.first_start(core, BASE)
-        first = credentials_file.read(directory)
-        assert first is not None
-        trail = Trail(database)
-        ready = app.Readiness(started=True)
-        door = Door(app.build(core, trail, ready), core, first.operator_token, trail=trail)
-        made.append(door)
-        return door
+        url = ""
+        if kind == "postgresql":
+            url = normalise_url(request.getfixturevalue("postgres").fresh_url())
+        made.append(_open(tmp_path / f"door-{len(made)}", url, settings))
+        return made[-1]
 
     yield start
     for door in made:
-        door.core.iam.close()
-        door.core.db.close()
+        _close(door)
 
 
 @pytest.fixture
 def door(open_door: OpenDoor) -> Door:
-    """A door with the usual settings."""
+    """A door of the test's own, with the usual settings."""
     return open_door()
+
+
+@pytest.fixture(scope="package")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A door that tests share who look at their own accounts only."""
+    made = _open(tmp_path_factory.mktemp("house") / "data", "", {})
+    yield made
+    _close(made)

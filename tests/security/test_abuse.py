@@ -71,6 +71,11 @@ def test_such_a_body_is_refused_by_the_open_door_of_logins(service: Service, nam
 
 
 @pytest.fixture
+def door(house: Door) -> Door:
+    return house
+
+
+@pytest.fixture
 def tenant(door: Door) -> Tenant:
     return door.tenant()
 

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.exchanges.native.site import PASSWORD, Reply, Tenant, Torn
+from tests.security.asking import put
 from tests.security.conftest import Door, OpenDoor, Record
 from tests.unit.gate.signer import sign
 
@@ -32,19 +33,6 @@ def _one(door: Door, reply: Reply) -> Record:
     found = _of(door, reply)
     assert len(found) == 1, found
     return found[0]
-
-
-def _put(door: Door, tenant: Tenant, key: str, content: bytes = RAW) -> str:
-    """Put an object into a bucket of a tenant's account; return `bucket:key`."""
-    account = tenant.call("GET", "/v3/auth/domains").json["domains"][0]["id"]
-    bucket = f"b-{account[:12]}"
-    rooms = door.core.buckets
-    if not any(one.name == bucket for one in rooms.of_account(account)):
-        rooms.create(bucket, account)
-    file = door.core.settings.data_dir / "object"
-    file.write_bytes(content)
-    rooms.put(account, bucket, key, file)
-    return f"{bucket}:{key}"
 
 
 @pytest.fixture
@@ -187,7 +175,7 @@ def _signed(
 def _changes(door: Door, tenant: Tenant) -> dict[str, Reply]:
     """Make every kind of change; return the answers by operation."""
     answers: dict[str, Reply] = {}
-    url = _put(door, tenant, "disk.raw")
+    url = put(door, tenant, "disk.raw")
     creation = {"name": "made", "image_url": url, "min_disk": 1}
     ubuntu = {"os_version": "Ubuntu 22.04 server 64bit"}
     answers["ims.create"] = tenant.call("POST", "/v2/cloudimages/action", body=creation)
@@ -241,7 +229,7 @@ def test_an_account_and_an_own_password_are_recorded_in_their_transaction(door: 
 
 
 def test_without_its_record_nothing_is_changed(door: Door, tenant: Tenant) -> None:
-    url = _put(door, tenant, "disk.raw")
+    url = put(door, tenant, "disk.raw")
     image = tenant.make(name="before")["id"]
     jobs = tenant.call("GET", f"/v1/{tenant.project}/jobs").json
     with door.core.db.engine.begin() as connection:

@@ -65,6 +65,11 @@ def key_of(tenant: Tenant, form: str = ACCESS) -> Key:
 
 
 @pytest.fixture
+def door(house: Door) -> Door:
+    return house
+
+
+@pytest.fixture
 def tenant(door: Door) -> Tenant:
     return door.tenant()
 
