@@ -13,14 +13,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
+from calotype.db.tables.audit import audit_records
+from calotype.db.tables.iam import tokens
+from calotype.flows.table import forget_old
+from calotype.iam.tokens import fingerprint
 from tests.exchanges.native.site import PASSWORD, Reply, Tenant, Torn
 from tests.security.asking import put
 from tests.security.conftest import Door, OpenDoor, Record
 from tests.unit.gate.signer import sign
 
 RAW = bytes(1 << 20)
+DAY = 86_400_000_000  # microseconds
 BROKEN = b"\xff\xfe \xed\xa0\x80".decode("latin-1")  # no UTF-8, sent byte by byte
 
 
@@ -330,3 +335,40 @@ def test_a_record_that_is_there_already_takes_no_other_with_it(
     ids = [one["request_id"] for one in door.written()]
     for reply in (first, second, third):
         assert ids.count(reply.headers["x-request-id"]) == 1
+
+
+def test_of_a_long_path_the_beginning_is_kept(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="calotype.request")
+    reply = door.call("GET", "/v2/" + "a" * 40_000)
+    assert reply.status == 401
+    assert len(_one(door, reply)["path"]) == 1024
+    assert len(caplog.text) < 3000
+
+
+def test_the_log_names_nobody_who_is_not_proven(
+    door: Door, tenant: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    access, _ = _key(tenant)
+    caplog.set_level("INFO", logger="calotype.request")
+    assert _signed(door, access, "w" * 40, "GET", "/v2/images", {}).status == 401
+    assert caplog.records[-1].__dict__["principal"] is None
+    tenant.call("GET", "/v2/images")
+    assert caplog.records[-1].__dict__["principal"]
+
+
+def test_what_is_old_goes_records_by_whole_days(door: Door, tenant: Tenant) -> None:
+    other = door.tenant()
+    assert door.trail is not None
+    door.trail.flush()
+    with door.core.db.engine.begin() as connection:
+        ended = update(tokens).where(tokens.c.sha256 == fingerprint(other.token))
+        connection.execute(ended.values(expires_at=1))
+        connection.execute(update(audit_records).values(at=audit_records.c.at - 181 * DAY))
+    kept = tenant.call("POST", "/v2/images", body={})
+    before = len(door.written())
+    assert forget_old(door.core) == (1, before - 1)
+    assert [one["request_id"] for one in door.written()] == [kept.headers["x-request-id"]]
+    assert (tenant.call("GET", "/v2/images").status, other.call("GET", "/v2/images").status) == (
+        200,
+        401,
+    )

@@ -14,7 +14,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +28,8 @@ from calotype.principal import Caller
 LOG = logging.getLogger("calotype.audit")
 BATCH = 500
 PAUSE = 0.1
+RETENTION = timedelta(days=180)
+LONGEST_PATH = 1024  # what anybody sends is kept, but not all of it
 KEPT = 10_000  # records that wait while the database is away
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -76,7 +78,7 @@ class Record:
             "principal_id": caller.principal.id if caller else None,
             "operation": self.operation,
             "decision": self.decision,
-            "at": int(self.at.timestamp() * 1_000_000),
+            "at": _microseconds(self.at),
             "record": _as_text(self._document()),
         }
 
@@ -103,7 +105,7 @@ class Record:
             "project_id": caller.project_id if caller else None,
             "operation": self.operation,
             "method": self.method,
-            "path": self.path,
+            "path": self.path[:LONGEST_PATH],
             "resource": {
                 "type": self.resource_type,
                 "ids": list(self.resource_ids),
@@ -203,6 +205,15 @@ class Trail:
         except Exception:
             LOG.exception("audit records of reads could not be written", extra={"lost": len(batch)})
         return True
+
+
+def drop_before(connection: Connection, moment: datetime) -> int:
+    """Remove the records of decisions before `moment`; return how many."""
+    return store.drop_before(connection, _microseconds(moment))
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
 
 
 def _as_text(document: object) -> str:

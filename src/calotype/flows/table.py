@@ -14,6 +14,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from calotype import clock
+from calotype.audit import trail
 from calotype.blobs import leases
 from calotype.blobs.sweep import Sweeper
 from calotype.errors import NotFound, ReadOnly
@@ -22,6 +23,7 @@ from calotype.flows.core import Core
 from calotype.flows.export_file import BUCKET_PLACE, ExportFlow
 from calotype.flows.import_file import ImportFlow
 from calotype.flows.members import MembersFlow
+from calotype.iam import tokens
 from calotype.images import expiry
 from calotype.images import store as images
 from calotype.jobs import store as jobs
@@ -58,6 +60,7 @@ def hooks_of(core: Core) -> Hooks:
             lambda: forget_killed(core),
             daily(sweeper.store_strays),
             daily(core.buckets.sweep),
+            daily(lambda: forget_old(core)),
         ),
     )
 
@@ -80,6 +83,13 @@ def forget_killed(core: Core) -> int:
     for image_id in ids:
         core.db.write(partial(forget, image_id=image_id))
     return len(ids)
+
+
+def forget_old(core: Core) -> tuple[int, int]:
+    """Remove tokens that ended and whole days of records past their time; return how many."""
+    oldest = clock.now().replace(hour=0, minute=0, second=0, microsecond=0) - trail.RETENTION
+    gone = core.db.write(tokens.drop_expired)
+    return gone, core.db.write(lambda conn: trail.drop_before(conn, oldest))
 
 
 def daily(work: Callable[[], object]) -> Callable[[], None]:

@@ -23,6 +23,7 @@ from calotype.db.session import Database
 from calotype.errors import (
     CalotypeError,
     Malformed,
+    Unauthenticated,
     Unsupported,
     WrongMediaType,
 )
@@ -47,7 +48,7 @@ from calotype.gate.signature import EMPTY_SHA256
 from calotype.gate.world import DatabaseWorld
 
 LOG = logging.getLogger("calotype.request")
-LONGEST_MESSAGE = 1000
+LONGEST_TEXT = 1000  # of what was sent, in a log line and in an answer
 
 
 class RowsAndHandlersDiffer(Exception):
@@ -267,14 +268,15 @@ class Gate:
 
     def _note(self, trace: Trace, answer: Answer, sent: int) -> None:
         """Count the answer and write its one line of log."""
-        caller, operation = trace.caller, trace.operation
+        unproven = isinstance(trace.error, Unauthenticated)
+        caller, operation = None if unproven else trace.caller, trace.operation
         seconds = clock.monotonic() - trace.incoming.started
         name = operation.id if operation else "unknown"
         self._parts.metrics.count(name, answer.status, seconds, sent)
         LOG.info(
             "%s %s %s",
             trace.incoming.method,
-            trace.incoming.path,
+            trace.incoming.path[:LONGEST_TEXT],
             answer.status,
             extra={
                 "request": trace.incoming.request_id,
@@ -292,9 +294,9 @@ class Gate:
         if not isinstance(error, CalotypeError | RouteNotFound | MethodNotAllowed):
             LOG.exception("a request failed unexpectedly", extra={"request": incoming.request_id})
         trace.error = error
-        if isinstance(error, CalotypeError) and len(error.message) > LONGEST_MESSAGE:
+        if isinstance(error, CalotypeError) and len(error.message) > LONGEST_TEXT:
             # Texts name what was sent; a name may be as long as a body.
-            error.message = f"{error.message[:LONGEST_MESSAGE]}…"
+            error.message = f"{error.message[:LONGEST_TEXT]}…"
         context = ErrorContext(
             method=incoming.method,
             accept=incoming.headers.get("accept") or "",
