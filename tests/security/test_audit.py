@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
+from calotype.api import identity, ims, native
+from calotype.contract.loader import load_operations
 from calotype.db.tables.audit import audit_records
 from calotype.db.tables.iam import tokens
 from calotype.flows.table import forget_old
@@ -202,6 +204,8 @@ def _changes(door: Door, tenant: Tenant) -> dict[str, Reply]:
     target = {"bucket_url": url.replace("disk.raw", "out.raw"), "file_format": "raw"}
     answers["ims.export"] = tenant.call("POST", f"/v1/cloudimages/{image}/file", body=target)
     answers["glance.update"] = tenant.patch(image, {"op": "add", "path": "/x", "value": "y"})
+    members = {"images": [image], "projects": [door.tenant().project]}
+    answers["ims.members_add"] = tenant.call("POST", "/v1/cloudimages/members", body=members)
     user = {"name": "worker", "password": PASSWORD}
     answers["iam.user_create"] = tenant.call("POST", "/v3/users", body={"user": user})
     user_id = answers["iam.user_create"].json["user"]["id"]
@@ -220,7 +224,27 @@ def test_every_change_is_recorded_in_its_own_transaction(door: Door, tenant: Ten
         assert [one["operation"] for one in found] == [operation]
         assert found[0]["decision"] == "allow"
         assert found[0]["http_status"] == reply.status
-    assert len(door.queued()) == len([one for one in door.queued() if one["method"] == "GET"])
+    assert [one for one in door.queued() if one["method"] != "GET"] == []
+
+
+def test_every_handler_that_waits_is_among_them(door: Door, tenant: Tenant) -> None:
+    """A synchronous one is recorded by the gate; who writes another one has to think of it."""
+    core, rows = door.core, load_operations()
+    handlers = {**ims.handlers(core), **native.handlers(core), **identity.handlers(core)}
+    changing = {
+        row.handler
+        for row in rows
+        if row.authentication and row.method not in ("GET", "HEAD") and not row.planned
+    }
+    waiting = {name for name in changing if handlers[name].kind == "async"}
+    made = _changes(door, tenant)
+    asked = {row.handler for row in rows if row.id in made}
+    # Twins of one function, a job that always fails here, and what the next test asks.
+    elsewhere = {
+        "iam.user_create_os", "iam.user_update_os", "ims.create_whole", "ims.members_update",
+        "ims.members_delete", "iam.user_password", "authz.account_create",
+    }  # fmt: skip
+    assert waiting - asked == elsewhere
 
 
 def test_an_account_and_an_own_password_are_recorded_in_their_transaction(door: Door) -> None:
